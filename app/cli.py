@@ -1,0 +1,130 @@
+"""The `pocketformer` command. Parsing only: each subcommand lives in `app.commands` and is imported when it is called."""
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from data.errors import PocketformerError
+
+WRONG_USE = 2
+FAILED = 1
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; `pocketformer --help` imports nothing heavier than argparse."""
+    root = argparse.ArgumentParser(prog="pocketformer", description="Find the transformer that fits a phone.")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    search = _add(commands, "search", "search architectures for a task, a device and a latency target")
+    search.add_argument("--task", help="a GLUE task, a generated task, or a CSV/Parquet file as FILE?text=COLUMN&label=COLUMN")
+    search.add_argument("--device", help="where latency is measured (host: this machine)")
+    search.add_argument("--latency-ms", type=float, metavar="MS", help="required latency, batch 1")
+    search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
+    search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
+    search.add_argument("--trials", type=int, help="candidates to try")
+    search.add_argument("--strategy", help="who proposes: reinforce or random")
+    search.add_argument("--seed", type=int, help="equal seeds give equal proposals")
+    search.add_argument("--seq-len", type=int, metavar="TOKENS", help="sequence length of latency and of the compiled model")
+    search.add_argument("--threads", type=int, help="threads of the compiled model")
+    search.add_argument("--early-epochs", type=int, metavar="N", help="epochs behind a candidate's early-stage accuracy")
+    search.add_argument("--final-epochs", type=int, metavar="N", help="epochs of the best candidate's full training")
+    search.add_argument("--distil-seconds", type=float, metavar="S", help="time to distil each shared body")
+    search.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
+    search.add_argument("-o", "--output", metavar="FILE", help="also write the bundle here")
+
+    show = _add(commands, "show", "layers, parameters, FLOPs and bytes of a model")
+    show.add_argument(
+        "model", metavar="MODEL", help="a preset, an architecture like L6-H384-A12-F1536, or a Hugging Face folder"
+    )
+    show.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+
+    compile_ = _add(commands, "compile", "compile a model into a bundle")
+    compile_.add_argument("model", metavar="MODEL")
+    _add_build_options(compile_)
+    compile_.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle to write")
+
+    run = _add(commands, "run", "the compiled model's answer")
+    run.add_argument("bundle", metavar="BUNDLE")
+    run.add_argument("--text", help="a sentence")
+    run.add_argument("--pair", help="a second sentence, for tasks on pairs")
+    run.add_argument(
+        "--inputs", metavar="X.npz", help="token ids instead of text: input_ids, token_type_ids, attention_mask [n, S]"
+    )
+    run.add_argument("--outputs", metavar="Y.npz", help="where the answers to --inputs go, as `outputs` [n, N]")
+    run.add_argument("--threads", type=int)
+
+    bench = _add(commands, "bench", "latency of a model or bundle, beside other runtimes")
+    bench.add_argument("model", metavar="MODEL|BUNDLE")
+    _add_build_options(bench)
+    bench.add_argument("--runs", type=int, default=100)
+    bench.add_argument(
+        "--against", default="", metavar="NAMES", help="peers timed on the same model in the same run: onnxruntime"
+    )
+
+    trials = _add(commands, "trials", "the trials of a run")
+    trials.add_argument("run_id", metavar="RUN", nargs="?", help="a run; without one, the newest")
+    trials.add_argument("--pareto", action="store_true", help="only those that no other beats in accuracy and latency both")
+    trials.add_argument("--csv", metavar="FILE", help="write them as CSV")
+
+    serve = commands.add_parser("serve", help="broker, store, workers and web page, in the foreground")
+    serve.add_argument("--port", type=int, default=8501)
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; anything but loopback shows the page to the network"
+    )
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: 0 done, 1 failed, 2 wrong use; an error is one line on standard error."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(
+        level=os.environ.get("POCKETFORMER_LOG", "WARNING"), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        command = importlib.import_module(f"app.commands.{args.command}")
+        result = command.run(args)
+        if getattr(args, "json", False):
+            print(json.dumps(result))
+        elif result is not None:
+            print(command.render(result))
+        sys.stdout.flush()
+    except PocketformerError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        logging.getLogger(__name__).debug("unexpected error", exc_info=True)
+        return _fail(
+            f"unexpected {type(error).__name__}: {error}; run again with POCKETFORMER_LOG=DEBUG and report the trace", FAILED
+        )
+    return 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"pocketformer: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.add_argument("--json", action="store_true", help="print one JSON object on standard output, nothing else")
+    return command
+
+
+def _add_build_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="host")
+    command.add_argument("--precision", default="fp32")
+    command.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    command.add_argument("--threads", type=int)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How a model runs: import, LP-Fusion, schedules, code generation, runtime, bundles, devices, measurement."""

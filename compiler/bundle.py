@@ -1,0 +1,186 @@
+"""The file a user ships: one zip with the compiled model, its weights, tokenizer, C header, `bench` program and description.
+
+Two bundles of the same inputs are equal byte for byte: members are sorted and carry a fixed date.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from data.errors import ModelError, PocketformerError
+from data.home import subfolder
+
+FORMAT = 1
+LIBRARY = "libpocketformer.so"
+CHECKSUMS = "SHA256SUMS"
+_COMPILED = {
+    "model.so": LIBRARY,
+    "bench": "bench",
+    "weights.bin": "weights.bin",
+    "plan.json": "plan.json",
+    "pocketformer.h": "pocketformer.h",
+}
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+_EXECUTABLE = {LIBRARY, "bench"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date a zip can hold
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An unpacked, verified bundle: `folder` holds `model.so`, `bench`, `weights.bin` and `tokenizer/`."""
+
+    folder: Path
+    model: dict
+
+    @property
+    def seq_len(self) -> int:
+        return self.model["seq_len"]
+
+
+def file_name(task: str, architecture: str, device: str, latency_ms: float) -> str:
+    """`pocketformer-<task>-<architecture>-<device>@<latency>ms.zip`, with characters that every file system takes."""
+    name = f"pocketformer-{task}-{architecture}-{device}@{latency_ms:.2f}ms.zip"
+    return "".join(c if c.isalnum() or c in "-_.@" else "_" for c in name)
+
+
+def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer_folder: Path) -> Path:
+    """Pack a compiled model. The file appears whole or not at all.
+
+    Args:
+        built_folder: what `compiler.build.build` made.
+        out_path: where the zip goes; its folder is made.
+        model_json: architecture, task, device, precision, seq_len, latency with source, accuracy, fusion summary.
+        tokenizer_folder: a folder with `tokenizer.json`.
+
+    Raises:
+        PocketformerError: the disk is full or the place is not writable.
+    """
+    description = {"format": FORMAT, **model_json}
+    members = {_COMPILED[name]: built_folder / name for name in _COMPILED}
+    members |= {f"tokenizer/{name}": tokenizer_folder / name for name in _TOKENIZER if (tokenizer_folder / name).exists()}
+    texts = {"model.json": json.dumps(description, indent=2, sort_keys=True) + "\n", "README.md": _readme(description)}
+    sums = {name: _sha256(path) for name, path in members.items()}
+    sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    texts[CHECKSUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+
+    out_path = Path(out_path)
+    try:
+        out_path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(dir=out_path.parent, prefix=f".{out_path.name}.")
+        os.close(descriptor)
+        try:
+            with zipfile.ZipFile(part, "w") as archive:
+                for name in sorted(members | texts):
+                    with archive.open(_info(name), "w", force_zip64=True) as member:
+                        if name in texts:
+                            member.write(texts[name].encode())
+                        else:
+                            with members[name].open("rb") as source:
+                                shutil.copyfileobj(source, member, 1 << 20)
+            Path(part).chmod(0o644)
+            os.replace(part, out_path)
+        finally:
+            Path(part).unlink(missing_ok=True)
+    except OSError as error:
+        raise PocketformerError(
+            f"cannot write {out_path}: {error.strerror}; free some space or choose another place"
+        ) from error
+    return out_path
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Unpack a bundle once, keep it under the state folder by its hash, and check every member against its checksum.
+
+    Raises:
+        ModelError: not a bundle, damaged, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        folder = subfolder("cache", "bundles") / _sha256(path)
+        if not (folder / "model.json").exists():
+            _unpack(path, folder)
+        model = json.loads((folder / "model.json").read_text())
+    except FileNotFoundError as error:
+        raise ModelError(f"no bundle at {path}; `pocketformer compile` makes one") from error
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise ModelError(f"{path} is not a whole Pocketformer bundle ({error}); make or download it again") from error
+    if model.get("format") != FORMAT:
+        raise ModelError(f"{path} has bundle format {model.get('format')}, this Pocketformer reads {FORMAT}; make it again")
+    return Bundle(folder, model)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Into a sibling first, renamed when every checksum agreed."""
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sums = dict(line.split("  ", 1)[::-1] for line in archive.read(CHECKSUMS).decode().splitlines())
+            for name, expected in sums.items():
+                if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                    raise ValueError(f"member {name} leaves the folder")
+                target = part / ("model.so" if name == LIBRARY else name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(name) as member, target.open("wb") as out:
+                    shutil.copyfileobj(member, out, 1 << 20)
+                if _sha256(target) != expected:
+                    raise ValueError(f"checksum of {name} differs")
+                if name in _EXECUTABLE:
+                    target.chmod(0o755)
+        if not folder.exists():
+            os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    """Stored, not deflated: fp32 weights barely shrink, and a phone can map what is stored."""
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.external_attr = (stat.S_IFREG | (0o755 if name in _EXECUTABLE else 0o644)) << 16
+    return info
+
+
+def _sha256(path: Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _readme(model: dict) -> str:
+    latency = model.get("latency") or {}
+    accuracy = model.get("accuracy") or {}
+    measured = (
+        f"{latency['median_ms']:.2f} ms ({latency['source']}, batch 1, sequence length {model['seq_len']}, "
+        f"{latency['threads']} threads, median of {latency['runs']} runs; p10 {latency['p10_ms']:.2f}, p90 {latency['p90_ms']:.2f})"
+        if latency
+        else "not measured"
+    )
+    scored = (
+        ", ".join(f"{name} {value:.4f}" for name, value in accuracy.get("metrics", {}).items())
+        or "no task: answers are embeddings"
+    )
+    return f"""# {model["architecture"]} for {model["device"]}
+
+- task: {model.get("task") or "none"}
+- accuracy: {scored}{f" ({accuracy['split']})" if accuracy else ""}
+- latency: {measured}
+- precision: {model["precision"]}
+
+## Time it
+    ./bench --weights weights.bin --threads {latency.get("threads", 2)} --runs 100
+
+## Call it from C
+    #include "pocketformer.h"
+    pf_model *model = pf_load("weights.bin", {latency.get("threads", 2)});
+    pf_run(model, input_ids, token_type_ids, attention_mask, scores); /* {model["seq_len"]} int32 each; {model["outputs"]} floats out */
+    pf_free(model);
+
+Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json`, padded to {model["seq_len"]}.
+
+## Check it
+    sha256sum --check {CHECKSUMS}
+"""

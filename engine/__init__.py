@@ -1,0 +1,1 @@
+"""What to build: architectures, search space, controller and other strategies, reward, distillation."""
