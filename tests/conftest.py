@@ -1,9 +1,11 @@
-"""Every test runs on a state folder of its own, kept for the session so that kernels and trunks are made once."""
+"""Every test runs on a state folder of its own, kept for the session so that kernels and trunks are made once. Zig's libc, a
+minute to build, is kept between test runs of a machine."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,10 @@ for name in ("STORE_URL", "REDIS_URL", "ARTIFACTS_URL"):
 @pytest.fixture(scope="session", autouse=True)
 def session_home() -> Iterator[str]:
     """The session's `POCKETFORMER_HOME`; removed at the end."""
+    kept = Path.home() / ".cache" / "pocketformer-tests" / "zig"
+    kept.mkdir(parents=True, exist_ok=True)
+    (Path(_HOME) / "cache").mkdir()
+    (Path(_HOME) / "cache" / "zig").symlink_to(kept)
     yield _HOME
     shutil.rmtree(_HOME, ignore_errors=True)
 

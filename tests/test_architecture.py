@@ -23,7 +23,9 @@ def test_the_written_form_reads_back(architecture):
 
 @given(architectures, st.integers(1, 512))
 def test_more_of_anything_never_costs_less(architecture, seq_len):
-    deeper = Architecture(architecture.hidden_size, architecture.heads, (*architecture.ffn_sizes, 64), architecture.embedding_size)
+    deeper = Architecture(
+        architecture.hidden_size, architecture.heads, (*architecture.ffn_sizes, 64), architecture.embedding_size
+    )
     assert deeper.flops(seq_len) > architecture.flops(seq_len)
     assert deeper.parameters() > architecture.parameters()
 

@@ -1,0 +1,98 @@
+"""The store's longer statements. `$names` are filled in by `data.sql.bind`; rows travel as one JSON array, unfolded by the server."""
+
+from dataclasses import fields
+
+JSON_COLUMNS = frozenset({"settings", "state", "payload", "result", "data"})
+
+# Rows that a step writes are written only while the step's compare-and-swap still holds: see `Store.commit_step`.
+ALIVE = "EXISTS (SELECT 1 FROM runs WHERE run_id = $run AND state_version = $expected)"
+
+# Takes `$stale`, in microseconds. The server's clock alone is asked, so that workers on several machines agree.
+STALE = "(heartbeat_at IS NULL OR heartbeat_at < utc_now() - to_microseconds($stale))"
+FREE = f"(status = 'queued' OR (status = 'running' AND {STALE}))"
+
+BEGIN_STEP = f"""
+BEGIN;
+INSERT INTO steps SELECT $run, $next, $step, utc_now() WHERE {ALIVE} ON CONFLICT DO NOTHING;
+"""
+
+UPSERT_TRIALS = f"""
+INSERT INTO trials BY NAME
+SELECT item.*, $run AS run_id, utc_now() AS created_at,
+       CASE WHEN item.status IN ('trained', 'over_limit', 'failed', 'cancelled') THEN utc_now() END AS finished_at
+FROM (SELECT unnest(from_json($trials, '[{{"trial": "INTEGER", "phase": "INTEGER", "architecture": "VARCHAR", "status": "VARCHAR",
+      "latency_ms": "DOUBLE", "latency_p10_ms": "DOUBLE", "latency_p90_ms": "DOUBLE", "latency_source": "VARCHAR", "accuracy": "DOUBLE",
+      "final_accuracy": "DOUBLE", "reward": "DOUBLE", "reason": "VARCHAR", "parameters": "BIGINT", "flops": "BIGINT"}}]')) AS item)
+WHERE {ALIVE}
+ON CONFLICT (run_id, trial) DO UPDATE SET
+    phase = excluded.phase, architecture = excluded.architecture, status = excluded.status, latency_ms = excluded.latency_ms,
+    latency_p10_ms = excluded.latency_p10_ms, latency_p90_ms = excluded.latency_p90_ms, latency_source = excluded.latency_source,
+    accuracy = excluded.accuracy, final_accuracy = excluded.final_accuracy, reward = excluded.reward, reason = excluded.reason,
+    parameters = excluded.parameters, flops = excluded.flops,
+    finished_at = CASE WHEN excluded.finished_at IS NULL THEN NULL ELSE coalesce(trials.finished_at, excluded.finished_at) END;
+"""
+
+INSERT_COMMANDS = f"""
+INSERT INTO commands BY NAME
+SELECT item.*, $run AS run_id, 'queued' AS status, 0 AS attempts, utc_now() AS created_at
+FROM (SELECT unnest(from_json($commands,
+      '[{{"command_id": "VARCHAR", "trial": "INTEGER", "kind": "VARCHAR", "payload": "JSON"}}]')) AS item)
+WHERE {ALIVE}
+ON CONFLICT DO NOTHING;
+"""
+
+STOP_COMMANDS = f"""
+UPDATE commands SET finished_at = CASE status WHEN 'queued' THEN utc_now() END,
+                    status = CASE status WHEN 'queued' THEN 'stopped' ELSE 'stopping' END
+WHERE command_id IN $stop AND run_id = $run AND status IN ('queued', 'running') AND {ALIVE};
+"""
+
+# Two processes that take the same next number collide on the primary key, and the later one runs its script again: numbers
+# follow the order of commits. An event that is there already (its answer was lost) is not written twice.
+INSERT_EVENTS = """
+INSERT INTO events BY NAME
+SELECT item.* EXCLUDE (position), $run AS run_id, last + item.position AS seq, utc_now() AS "at"
+FROM (SELECT unnest(from_json($events, '[{"event_id": "VARCHAR", "position": "BIGINT", "level": "VARCHAR", "trial": "INTEGER",
+      "message": "VARCHAR", "data": "JSON"}]')) AS item),
+     (SELECT coalesce(max(seq), 0) AS last FROM events WHERE run_id = $run)
+WHERE NOT EXISTS (SELECT 1 FROM events WHERE run_id = $run AND event_id = item.event_id)"""
+
+# The version is the guard of all statements before, so it moves last. A step does not take back a cancellation asked for meanwhile.
+END_STEP = """
+UPDATE runs SET state = $state, state_version = $next, error = $error, updated_at = utc_now(),
+                status = CASE WHEN status = 'cancelling' AND $status = 'running' THEN status ELSE $status END
+WHERE run_id = $run AND state_version = $expected;
+COMMIT;
+SELECT step_id = $step FROM steps WHERE run_id = $run AND version = $next;
+"""
+
+PARETO = """
+FROM (
+    SELECT *, max(accuracy) OVER (
+        ORDER BY latency_ms, accuracy DESC, trial ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS best_of_faster
+    FROM trials
+    WHERE run_id = $run AND latency_ms IS NOT NULL AND accuracy IS NOT NULL AND (NOT $feasible OR (
+        status <> 'over_limit' AND latency_ms <= coalesce((SELECT (settings->>'latency_ms')::DOUBLE FROM runs WHERE run_id = $run), latency_ms)
+    ))
+)
+WHERE best_of_faster IS NULL OR accuracy > best_of_faster
+ORDER BY latency_ms LIMIT $limit"""
+
+INSERT_MEASUREMENT = """
+INSERT INTO measurements BY NAME
+SELECT $id AS measurement_id, $architecture AS architecture, $device AS device, $precision AS precision, $threads AS threads,
+       $seq_len AS seq_len, $median_ms AS median_ms, $p_ten_ms AS p10_ms, $p_ninety_ms AS p90_ms, $runs AS runs, $source AS source,
+       utc_now() AS "at", $run AS run_id, $trial AS trial
+ON CONFLICT DO NOTHING"""
+
+INSERT_ARTIFACT = """
+INSERT INTO artifacts BY NAME
+SELECT $id AS artifact_id, $sha AS sha256, $name AS name, $kind AS kind, $size AS size, $run AS run_id, $trial AS trial,
+       utc_now() AS created_at
+ON CONFLICT DO NOTHING"""
+
+
+def columns(record: type, without: str = "") -> str:
+    """The columns of a record as a SELECT list; the one named in `without` comes back as NULL."""
+    return ", ".join(f"NULL AS {name}" if name == without else f'"{name}"' for name in (field.name for field in fields(record)))

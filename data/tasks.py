@@ -1,0 +1,127 @@
+"""What a model is to learn: tasks of GLUE, tasks that the project generates, and a user's own files, all in one form.
+
+Reading a task brings in `datasets`; naming, listing and checking tasks does not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data.errors import TaskError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task that has a name: what it asks, and the main metric."""
+
+    name: str
+    description: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set of single sentences or pairs.
+
+    `train` and `dev` have the columns `text_a` and `text_b` (strings; `text_b` is None where sentences stand alone) and
+    `label`: a class number from 0, or for regression a real number. `dev` is never to be chosen by.
+    """
+
+    name: str
+    kind: str  # 'classification' or 'regression'
+    text_columns: int  # 1 or 2
+    label_names: tuple[str, ...]  # in the order of class numbers; none for regression
+    metric: str  # the main metric
+    train: "Dataset"
+    dev: "Dataset"
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model answers: one for each class, or one."""
+        return len(self.label_names) or 1
+
+
+NAMED = (
+    TaskInfo("paraphrase", "Do two sentences mean the same? Generated here from a grammar; needs no download.", "f1"),
+    TaskInfo("acceptability", "Is a sentence well formed? Generated here from a grammar; needs no download.", "matthews"),
+    TaskInfo("stsb", "GLUE STS-B: how alike are two sentences?", "pearson"),
+    TaskInfo("mrpc", "GLUE MRPC: do two sentences of the news mean the same?", "f1"),
+    TaskInfo("rte", "GLUE RTE: does one text follow from the other?", "accuracy"),
+    TaskInfo("sst2", "GLUE SST-2: is a review of a film good or bad?", "accuracy"),
+    TaskInfo("cola", "GLUE CoLA: is a sentence acceptable English?", "matthews"),
+)
+
+
+def task_names() -> list[TaskInfo]:
+    """The tasks that have names, those that need no download first."""
+    return list(NAMED)
+
+
+def load_task(name: str) -> Task:
+    """The data set of a task.
+
+    Args:
+        name: one of `task_names()`; or a file or folder with its columns, `reviews.csv?text=body&label=stars`, with
+            `&pair=COLUMN` for the second text and `&kind=regression` where labels are numbers to be predicted.
+
+    Raises:
+        TaskError: nothing of that name, or its files do not make a data set.
+    """
+    if name in ("acceptability", "paraphrase"):
+        return _generated(name)
+    if name in {info.name for info in NAMED}:
+        from data.glue import load_glue
+
+        return load_glue(name)
+    from data.own_task import load_own
+
+    return load_own(name)
+
+
+def evaluate(task: Task, predictions: "NDArray", labels: "Sequence[float] | None" = None) -> dict[str, float]:
+    """A model's answers, held against the labels of `dev` or those given: the main metric first, all in [0, 1].
+
+    Args:
+        predictions: for classification [n, classes] scores, or [n] class numbers; for regression [n] or [n, 1].
+    """
+    import numpy as np
+
+    from data.metrics import score
+
+    answers = np.asarray(predictions)
+    if answers.ndim == 2:
+        answers = answers[:, 0] if task.kind == "regression" else np.nan_to_num(answers, nan=-np.inf).argmax(axis=1)
+    return score(task.metric, labels if labels is not None else task.dev["label"], answers)
+
+
+def make_split(
+    text_a: Sequence[str], text_b: Sequence[str] | None, label: Sequence[Any], regression: bool = False
+) -> "Dataset":
+    """A split of a task from its columns."""
+    from datasets import Dataset, Features, Value
+
+    features = Features(
+        {"text_a": Value("string"), "text_b": Value("string"), "label": Value("float32" if regression else "int64")}
+    )
+    rows = {"text_a": list(text_a), "text_b": [None] * len(text_a) if text_b is None else list(text_b), "label": list(label)}
+    return Dataset.from_dict(rows, features=features)
+
+
+def _generated(name: str) -> Task:
+    from data import generated
+
+    train, dev = generated.acceptability() if name == "acceptability" else generated.paraphrase()
+    labels = ("unacceptable", "acceptable") if name == "acceptability" else ("different", "paraphrase")
+    metric = next(info.metric for info in NAMED if info.name == name)
+    columns = 1 if train.text_b is None else 2
+    return Task(name, "classification", columns, labels, metric, make_split(*train), make_split(*dev))
+
+
+def unknown_task(name: str) -> TaskError:
+    """The error for a name that is neither a task nor a file."""
+    names = ", ".join(info.name for info in NAMED)
+    return TaskError(f"unknown task '{name}'; take {names}, or a file with its columns: reviews.csv?text=body&label=stars")
