@@ -19,6 +19,7 @@ from data.home import subfolder
 FORMAT = 1
 LIBRARY = "libpocketformer.so"
 CHECKSUMS = "SHA256SUMS"
+TOKENIZER = "tokenizer/tokenizer.json"
 _COMPILED = {
     "model.so": LIBRARY,
     "bench": "bench",
@@ -26,7 +27,6 @@ _COMPILED = {
     "plan.json": "plan.json",
     "pocketformer.h": "pocketformer.h",
 }
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 _EXECUTABLE = {LIBRARY, "bench"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date a zip can hold
 
@@ -49,22 +49,25 @@ def file_name(task: str, architecture: str, device: str, latency_ms: float) -> s
     return "".join(c if c.isalnum() or c in "-_.@" else "_" for c in name)
 
 
-def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer_folder: Path) -> Path:
+def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer_json: str) -> Path:
     """Pack a compiled model. The file appears whole or not at all.
 
     Args:
         built_folder: what `compiler.build.build` made.
         out_path: where the zip goes; its folder is made.
         model_json: architecture, task, device, precision, seq_len, latency with source, accuracy, fusion summary.
-        tokenizer_folder: a folder with `tokenizer.json`.
+        tokenizer_json: the tokenizer in Hugging Face's `tokenizer.json` form.
 
     Raises:
         PocketformerError: the disk is full or the place is not writable.
     """
     description = {"format": FORMAT, **model_json}
     members = {_COMPILED[name]: built_folder / name for name in _COMPILED}
-    members |= {f"tokenizer/{name}": tokenizer_folder / name for name in _TOKENIZER if (tokenizer_folder / name).exists()}
-    texts = {"model.json": json.dumps(description, indent=2, sort_keys=True) + "\n", "README.md": _readme(description)}
+    texts = {
+        "model.json": json.dumps(description, indent=2, sort_keys=True) + "\n",
+        "README.md": _readme(description),
+        TOKENIZER: tokenizer_json,
+    }
     sums = {name: _sha256(path) for name, path in members.items()}
     sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     texts[CHECKSUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
@@ -165,13 +168,13 @@ def _readme(model: dict) -> str:
     )
     return f"""# {model["architecture"]} for {model["device"]}
 
-- task: {model.get("task") or "none"}
+- task: {(model.get("task") or {}).get("name", "none")}
 - accuracy: {scored}{f" ({accuracy['split']})" if accuracy else ""}
 - latency: {measured}
 - precision: {model["precision"]}
 
 ## Time it
-    ./bench --weights weights.bin --threads {latency.get("threads", 2)} --runs 100
+    ./bench --weights weights.bin --threads {latency.get("threads", 2)}
 
 ## Call it from C
     #include "pocketformer.h"

@@ -17,6 +17,8 @@ from data.home import subfolder
 
 POLL_S = 0.005
 
+ShouldStop = Callable[[], bool]
+
 
 def never() -> bool:
     """The `should_stop` of work that nobody cancels."""
@@ -36,7 +38,7 @@ def busy() -> Iterator[None]:
 
 
 @contextmanager
-def quiet(should_stop: Callable[[], bool] = never) -> Iterator[None]:
+def quiet(should_stop: ShouldStop = never) -> Iterator[None]:
     """Hold while timing on this machine's cores: waits until no `busy()` piece runs, and keeps new ones out.
 
     Raises:
@@ -53,7 +55,7 @@ def quiet(should_stop: Callable[[], bool] = never) -> Iterator[None]:
         os.close(turnstile)
 
 
-def _lock(name: str, mode: int, should_stop: Callable[[], bool] = never) -> int:
+def _lock(name: str, mode: int, should_stop: ShouldStop = never) -> int:
     """An open descriptor that holds the lock; closing it releases."""
     descriptor = os.open(subfolder("locks") / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

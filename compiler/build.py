@@ -1,0 +1,209 @@
+"""Compilation from outside: a request in, a folder with a compiled model out, or one clear error.
+
+TVM can crash or hang on a schedule, and take its process with it. So it runs in a process of its own (`compiler.worker`) with
+a time and a memory limit; whatever happens there fails that build with its message, and nothing else.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler.devices import check_device
+from compiler.process import module_command, module_environment
+from compiler.quiet import ShouldStop, never
+from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
+
+POLL_S = 0.1
+PRECISIONS = ("fp32",)
+MESSAGE_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to compile.
+
+    Attributes:
+        program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N).
+        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): torch's own answers.
+        tolerance: the largest absolute difference from them that is accepted.
+    """
+
+    program: Path
+    samples: Path
+    device: str = "host"
+    precision: str = "fp32"
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled model.
+
+    Attributes:
+        folder: model.so, bench, weights.bin, plan.json, pocketformer.h.
+        kernels: kernel calls in one inference.
+        kernels_compiled: kernels that the cache did not have.
+        blocks: one a kernel call: name, members, rule (access pattern), law (computation law), bytes_before, bytes_after.
+    """
+
+    folder: Path
+    kernels: int
+    compile_s: float
+    max_abs_error: float
+    kernels_compiled: int
+    blocks: list[dict[str, Any]]
+
+
+def build(
+    request: BuildRequest,
+    folder: Path,
+    *,
+    timeout_s: float = 300,
+    memory_mb: int = 6000,
+    should_stop: ShouldStop = never,
+    log: Callable[[str], None] | None = None,
+) -> Built:
+    """Compile into `folder`, which is complete afterwards, or untouched.
+
+    Args:
+        memory_mb: of the worker and all that it starts, resident.
+        log: called with each line of progress.
+
+    Raises:
+        UsageError: unknown device or precision.
+        CompileError: the model did not compile, or its answers differ from the samples'.
+        CompileTimeout: `timeout_s` went by.
+        Cancelled: `should_stop()` turned true.
+    """
+    check_device(request.device)
+    if request.precision not in PRECISIONS:
+        raise UsageError(f"unknown precision '{request.precision}'; take {', '.join(PRECISIONS)}")
+    for path in (request.program, request.samples):
+        if not path.is_file():
+            raise CompileError(f"{path} does not exist")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        report = _run_worker(request, staging, timeout_s, memory_mb, should_stop, log)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.chmod(0o755)
+        staging.rename(folder)
+    except OSError as error:
+        raise CompileError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Built(folder=folder, **report)
+
+
+def _run_worker(
+    request: BuildRequest,
+    staging: Path,
+    timeout_s: float,
+    memory_mb: int,
+    should_stop: ShouldStop,
+    log: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """The worker's report. Its whole process group is gone when this returns."""
+    job = {**dataclasses.asdict(request), "folder": staging}
+    command = module_command("compiler.worker", json.dumps(job, default=lambda path: str(path.resolve())))
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        worker = subprocess.Popen(command, stdout=output, stderr=errors, env=module_environment(), start_new_session=True)
+        try:
+            _wait(worker, output, timeout_s, memory_mb, should_stop, log)
+        finally:
+            _end(worker)
+        output.seek(0)
+        messages = [json.loads(line) for line in output.read().decode().splitlines() if line.startswith("{")]
+        errors.seek(0)
+        trouble = errors.read().decode(errors="replace")
+    if messages and "report" in messages[-1]:
+        report: dict[str, Any] = messages[-1]["report"]
+        return report
+    if messages and "error" in messages[-1]:
+        raise CompileError(messages[-1]["error"])
+    raise CompileError(f"the compiler {_how_it_ended(worker.returncode)} {_where(messages)}: {_last_line(trouble)}")
+
+
+def _wait(
+    worker: "subprocess.Popen[bytes]",
+    output: Any,
+    timeout_s: float,
+    memory_mb: int,
+    should_stop: ShouldStop,
+    log: Callable[[str], None] | None,
+) -> None:
+    deadline = time.monotonic() + timeout_s
+    told = 0
+    while worker.poll() is None:
+        if should_stop():
+            raise Cancelled("compilation was stopped")
+        if time.monotonic() > deadline:
+            raise CompileTimeout(f"compilation took longer than {timeout_s:g} s and was stopped; allow more time, or try again")
+        used_mb = _resident_mb(worker.pid)
+        if used_mb > memory_mb:
+            raise CompileError(
+                f"compilation took {used_mb} MB of memory, more than the {memory_mb} MB allowed, and was stopped"
+            )
+        told = _tell(output, told, log)
+        time.sleep(POLL_S)
+    _tell(output, told, log)
+
+
+def _tell(output: Any, told: int, log: Callable[[str], None] | None) -> int:
+    """Hand on the whole lines that are new; the position after them. The worker writes through its own descriptor's offset,
+    which is shared, so the file is read without moving it."""
+    if log is None:
+        return told
+    text = os.pread(output.fileno(), os.fstat(output.fileno()).st_size - told, told)
+    whole = text[: text.rfind(b"\n") + 1]
+    for line in whole.decode().splitlines():
+        if line.startswith("{") and (message := json.loads(line).get("progress")):
+            log(message)
+    return told + len(whole)
+
+
+def _resident_mb(pid: int) -> int:
+    import psutil
+
+    total = 0
+    try:
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            total += member.memory_info().rss
+    except psutil.Error:
+        pass
+    return total >> 20
+
+
+def _end(worker: "subprocess.Popen[bytes]") -> None:
+    """The worker leads its own process group, so linkers that it started end with it."""
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+def _how_it_ended(status: int) -> str:
+    if status < 0:
+        return f"crashed ({signal.Signals(-status).name})"
+    return f"ended with status {status}"
+
+
+def _where(messages: list[dict[str, Any]]) -> str:
+    steps = [message["progress"] for message in messages if "progress" in message]
+    return f"while {steps[-1]}" if steps else "at its start"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:MESSAGE_CHARACTERS] if lines else "no message"

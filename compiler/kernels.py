@@ -1,0 +1,200 @@
+"""From blocks to machine code: a spec for each block, tiles tried on this machine, object files kept in the kernel cache."""
+
+import ctypes
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from compiler import cache, zig
+from compiler.graph import Value
+from compiler.isa import Isa
+from compiler.quiet import busy, quiet
+from compiler.schedules import Spec
+from compiler.schedules.attention import Attention
+from compiler.schedules.attention import Tile as AttentionTile
+from compiler.schedules.embedding import Embedding
+from compiler.schedules.embedding import Tile as EmbeddingTile
+from compiler.schedules.linear import Linear
+from compiler.schedules.linear import Tile as LinearTile
+from compiler.schedules.readout import Readout
+from compiler.schedules.readout import Tile as ReadoutTile
+from data.errors import CompileError
+
+ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so that register tiles fit
+TUNING_ROUNDS = 5
+TUNING_ROUND_US = 4000.0
+TILES: dict[str, Callable[..., Any]] = {
+    "linear": LinearTile,
+    "attention": AttentionTile,
+    "embedding": EmbeddingTile,
+    "readout": ReadoutTile,
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled block kind with its tile."""
+
+    spec: Spec
+    tile: Any
+    symbol: str
+    object: Path
+    scratch_bytes: int
+    time_us: float | None
+
+
+def rows_of(seq_len: int) -> int:
+    return -(-seq_len // ROW_MULTIPLE) * ROW_MULTIPLE
+
+
+def spec_of(value: Value, seq_len: int) -> Spec:
+    """What kernel a block needs.
+
+    Raises:
+        CompileError: no block; the message names the operator.
+    """
+    rows = rows_of(seq_len)
+    if value.operator == "linear" and value.inputs[0].shape[-2:-1] == (seq_len,):
+        return Linear.of(value, rows)
+    if value.operator == "attention":
+        return Attention.of(value, rows)
+    if value.operator == "embedding":
+        return Embedding.of(value, rows)
+    if value.operator == "readout":
+        return Readout.of(value, rows, seq_len)
+    raise CompileError(f"operator '{value.operator}' of shape {value.shape} fits no block: the model is not of BERT's family")
+
+
+def compile_kernels(
+    specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None]
+) -> tuple[dict[Spec, Kernel], int]:
+    """A kernel for each spec, and how many had to be compiled. Cost: 0.05 to 0.2 s for each tile tried, nothing when cached."""
+    wanted = list(dict.fromkeys(specs))
+    keys = {spec: cache.kernel_key(spec, isa, threads) for spec in wanted}
+    missing = [spec for spec in wanted if cache.find(keys[spec]) is None]
+    if missing:
+        with cache.compiling(), tempfile.TemporaryDirectory(prefix="pocketformer-kernels-") as folder:
+            missing = [spec for spec in missing if cache.find(keys[spec]) is None]
+            _compile_missing(missing, keys, isa, threads, Path(folder), log)
+    kernels = {}
+    for spec in wanted:
+        found = cache.find(keys[spec])
+        if found is None:
+            raise CompileError("the kernel cache was emptied while a model was compiled; try again")
+        tile = TILES[spec.kind](**found.facts["tile"])
+        kernels[spec] = Kernel(
+            spec, tile, found.facts["symbol"], found.object, found.facts["scratch_bytes"], found.facts["time_us"]
+        )
+    return kernels, len(missing)
+
+
+def _compile_missing(
+    specs: Sequence[Spec], keys: dict[Spec, str], isa: Isa, threads: int, folder: Path, log: Callable[[str], None]
+) -> None:
+    candidates: dict[Spec, list[Kernel]] = {}
+    for spec in specs:
+        log(f"compiling {spec.kind} kernel")
+        tiles = spec.tiles(isa, threads)
+        candidates[spec] = [_compile(spec, tile, index, keys[spec], isa, folder) for index, tile in enumerate(tiles)]
+    undecided = [kernel for group in candidates.values() if len(group) > 1 for kernel in group]
+    times_us = _time(undecided, isa, threads, folder) if undecided else {}
+    for spec, group in candidates.items():
+        best = min(group, key=lambda kernel: times_us.get(kernel.symbol, 0.0))
+        facts = {
+            "tile": dataclasses.asdict(best.tile),
+            "symbol": best.symbol,
+            "scratch_bytes": best.scratch_bytes,
+            "time_us": times_us.get(best.symbol),
+            "tried": [{**dataclasses.asdict(kernel.tile), "time_us": times_us.get(kernel.symbol)} for kernel in group],
+            "kind": spec.kind,
+        }
+        cache.put(keys[spec], best.object, facts)
+
+
+def _compile(spec: Spec, tile: Any, index: int, key: str, isa: Isa, folder: Path) -> Kernel:
+    import tvm
+
+    symbol = f"pf_{spec.kind}_{key[: cache.SYMBOL_DIGITS]}_{index}"
+    path = folder / f"{symbol}.o"
+    with busy():
+        function = spec.build(tile, isa, symbol)
+        module = tvm.compile(function.tir, target=tvm.target.Target(isa.target()))
+        module.mod.write_to_file(str(path), "o")
+    return Kernel(spec, tile, symbol, path, function.scratch_bytes, None)
+
+
+class _Tensor(ctypes.Structure):
+    """runtime/tvm_abi.h: pf_tensor."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("axes", ctypes.c_int32),
+        ("type_code", ctypes.c_uint8),
+        ("type_bits", ctypes.c_uint8),
+        ("type_lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.c_void_p),
+        ("byte_offset", ctypes.c_uint64),
+    )
+
+
+def _time(kernels: Sequence[Kernel], isa: Isa, threads: int, folder: Path) -> dict[str, float]:
+    """Microseconds of each kernel on the models' own thread pool: the best of a few rounds' medians, taken in turns."""
+    library = folder / "tune.so"
+    zig.link_shared([zig.RUNTIME / "tune.c", zig.RUNTIME / "pool.c", *(kernel.object for kernel in kernels)], library, isa)
+    loaded = ctypes.CDLL(str(library))
+    loaded.pf_kernel_error.restype = ctypes.c_char_p
+    results: dict[str, float] = {}
+    with quiet():
+        operands = {kernel.symbol: _tensors(kernel) for kernel in kernels}
+        for _ in range(TUNING_ROUNDS):
+            for kernel in kernels:
+                known = results.get(kernel.symbol)
+                runs = 3 if known is None else max(3, min(25, int(TUNING_ROUND_US / known)))
+                taken = _time_once(loaded, kernel, operands[kernel.symbol][0], isa, threads, runs)
+                results[kernel.symbol] = min(taken, known or taken)
+    return results
+
+
+def _time_once(loaded: ctypes.CDLL, kernel: Kernel, tensors: Any, isa: Isa, threads: int, runs: int) -> float:
+    function = ctypes.cast(loaded[f"__tvm_ffi_{kernel.symbol}"], ctypes.c_void_p)
+    times_us = (ctypes.c_double * runs)()
+    scratch = ctypes.c_size_t(kernel.scratch_bytes)
+    tasks = kernel.spec.tasks(kernel.tile)
+    if loaded.pf_time_kernel(function, tensors, len(tensors), tasks, threads, scratch, runs, times_us):
+        raise CompileError(f"kernel {kernel.symbol} failed while it was timed: {loaded.pf_kernel_error().decode()}")
+    return median(times_us)
+
+
+def _tensors(kernel: Kernel) -> tuple[Any, list[np.ndarray]]:
+    """Descriptors and the aligned arrays they point to."""
+    random = np.random.default_rng(0)
+    arrays = []
+    parameters = kernel.spec.parameters(kernel.tile)
+    tensors = (_Tensor * len(parameters))()
+    for tensor, (_, shape, dtype) in zip(tensors, parameters, strict=True):
+        array = aligned(shape, dtype)
+        if dtype == "float32":
+            array[...] = random.standard_normal(shape, np.float32)
+        arrays.append(array)
+        tensor.data = array.ctypes.data
+        tensor.device_type, tensor.axes = 1, len(shape)
+        tensor.type_code, tensor.type_bits, tensor.type_lanes = 2 if dtype == "float32" else 0, 32, 1
+        tensor.shape = (ctypes.c_int64 * len(shape))(*shape)
+    return tensors, arrays
+
+
+def aligned(shape: tuple[int, ...], dtype: str, alignment: int = 64) -> np.ndarray:
+    """Zeros whose first byte lies on a cache line."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + alignment, np.uint8)
+    start = -raw.ctypes.data % alignment
+    return raw[start : start + size].view(dtype).reshape(shape)

@@ -1,0 +1,144 @@
+"""Latency of a compiled model by one protocol: warm-up, at least 100 runs, median with p10 and p90, on a quiet machine."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler.devices import check_device
+from compiler.isa import cores
+from compiler.process import module_environment
+from compiler.quiet import ShouldStop, never, quiet
+from data.errors import Cancelled, MeasureError
+
+PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)  # before each attempt
+AGREEING = 1.05  # ratio of two medians up to which they say the same
+UNSTABLE_SPREAD = 0.35  # (p90 - p10) / median above which a measurement is taken again
+POLL_S = 0.1
+BENCH_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one inference, batch 1.
+
+    Attributes:
+        source: 'measured' on the device itself.
+        cv: coefficient of variation, standard deviation / mean.
+        gflops: 2 x multiply-accumulates a second, in 10^9, at the median; None where the model's FLOPs are not known.
+    """
+
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    runs: int
+    source: str
+    threads: int
+    cv: float
+    gflops: float | None = None
+
+    @property
+    def spread(self) -> float:
+        """(p90 - p10) / median: unlike `cv`, not moved by a single interrupted run."""
+        return (self.p90_ms - self.p10_ms) / self.median_ms
+
+
+def measure(
+    folder: Path,
+    device: str = "host",
+    threads: int | None = None,
+    runs: int | None = None,
+    warmup: int = 3,
+    should_stop: ShouldStop = never,
+) -> Latency:
+    """Time what `compiler.build.build` made, with nothing of ours running beside it.
+
+    Args:
+        threads: None takes the physical cores that this process may use.
+        runs: None takes as many as two seconds do, and at least 100.
+
+    Raises:
+        UsageError: unknown device.
+        MeasureError: the program fails, or stays unstable after several attempts.
+        Cancelled: `should_stop()` turned true.
+    """
+    check_device(device)
+    count = threads or cores()
+    command = [folder / "bench", "--weights", folder / "weights.bin", "--threads", count, "--warmup", warmup]
+    command += [] if runs is None else ["--runs", runs]
+    flops = json.loads((folder / "plan.json").read_text())["flops"]
+    return steadiest(lambda: _once([str(word) for word in command], flops, should_stop), should_stop)
+
+
+def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -> Latency:
+    """The first steady attempt, each on a quiet machine. On a machine that others use too, runs are interrupted at random, which
+    widens the spread but hardly moves the fastest medians: when the two lowest agree, the lower one is taken, spread and all.
+
+    Raises:
+        MeasureError: neither came about.
+    """
+    seen: list[Latency] = []
+    for pause_s in PAUSES_S:
+        time.sleep(pause_s)
+        with quiet(should_stop):
+            latency = attempt()
+        if latency.spread <= UNSTABLE_SPREAD:
+            return latency
+        seen = sorted([*seen, latency], key=lambda each: each.median_ms)
+        if len(seen) >= 3 and seen[1].median_ms <= AGREEING * seen[0].median_ms:
+            return seen[0]
+    medians = ", ".join(f"{each.median_ms:.2f}" for each in seen)
+    raise MeasureError(
+        f"latency is unstable: medians of {medians} ms in {len(seen)} attempts; end other programs on this machine"
+    )
+
+
+def latency_of(facts: dict[str, Any], flops: int | None) -> Latency:
+    """From the JSON that a benchmark prints."""
+    return Latency(
+        median_ms=facts["median_ms"],
+        p10_ms=facts["p10_ms"],
+        p90_ms=facts["p90_ms"],
+        runs=facts["runs"],
+        source="measured",
+        threads=facts["threads"],
+        cv=facts["cv"],
+        gflops=None if flops is None else flops / facts["median_ms"] / 1e6,
+    )
+
+
+def run_timed(command: list[str], should_stop: ShouldStop, timeout_s: float = BENCH_TIMEOUT_S) -> str:
+    """Standard output of a benchmark's process.
+
+    Raises:
+        MeasureError: it cannot be started, fails, or does not end.
+        Cancelled: `should_stop()` turned true; the process is ended.
+    """
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=module_environment())
+    except OSError as error:
+        raise MeasureError(f"cannot start {command[0]}: {error.strerror}") from error
+    waited_s = 0.0
+    with process:
+        while True:
+            try:
+                output, trouble = process.communicate(timeout=POLL_S)
+                break
+            except subprocess.TimeoutExpired:
+                waited_s += POLL_S
+                if should_stop() or waited_s > timeout_s:
+                    process.kill()
+                    if should_stop():
+                        raise Cancelled("measurement was stopped") from None
+                    raise MeasureError(f"{Path(command[0]).name} did not end within {timeout_s:g} s") from None
+    if process.returncode:
+        lines = [line for line in trouble.splitlines() if line.strip()] or [f"status {process.returncode}"]
+        raise MeasureError(f"{Path(command[0]).name} failed: {lines[-1][:300]}")
+    return output
+
+
+def _once(command: list[str], flops: int, should_stop: ShouldStop) -> Latency:
+    return latency_of(json.loads(run_timed(command, should_stop)), flops)

@@ -1,0 +1,78 @@
+"""Distributive law: the three projections of an attention share their input, x Wq, x Wk, x Wv = x [Wq Wk Wv]: one matmul.
+
+The attention block then reads queries, keys and values where that matmul left them, side by side in rows of 3 H: the splits
+into heads and the transposes around them are gone. Associative law: the scores' scale is a factor of the query weights,
+s (x Wq) k^T = (x s Wq) k^T.
+"""
+
+import numpy as np
+
+from compiler.graph import Graph, Value, constant, fuse
+
+DISTRIBUTIVE = "distributive: x Wq, x Wk, x Wv = x [Wq Wk Wv]"
+ASSOCIATIVE = "associative: score scale folded into query weights"
+REORGANIZE = "reorganize: heads read in place, score rows stay in cache"
+
+
+def distribute_qkv(graph: Graph) -> Graph:
+    readers = graph.users()
+    rewrites: dict[Value, Value] = {}
+    for value in graph.values():
+        if value.operator not in ("nn.attention", "nn.attention_bias") or not _key_mask_only(value):
+            continue
+        projections = [_projection(operand) for operand in value.inputs[:3]]
+        joined = readers.get(value, [])
+        if len(joined) == 1 and joined[0].operator == "reshape" and joined[0].shape == (*value.shape[:2], _width(value)):
+            result = joined[0]
+        else:
+            continue
+        found = [pair for pair in projections if pair]
+        if len(found) != 3 or len({pair[0].inputs[0] for pair in found}) != 1:
+            continue
+        rewrites[result] = _fused(value, result, [pair[0] for pair in found], [step for pair in found for step in pair[1]])
+    return graph.substitute(rewrites)
+
+
+def _width(attention: Value) -> int:
+    return attention.shape[2] * attention.shape[3]
+
+
+def _key_mask_only(attention: Value) -> bool:
+    """No mask, or a table over keys: batch of one, any head, any query."""
+    plain = attention.attributes.get("causal_mask") is None and attention.attributes.get("window_size") is None
+    return attention.shape[0] == 1 and plain and all(mask.operator == "token_table" for mask in attention.inputs[3:])
+
+
+def _projection(operand: Value) -> tuple[Value, list[Value]] | None:
+    """The linear block whose columns the heads are, and the reshapes on the way."""
+    steps = []
+    while operand.operator == "reshape":
+        steps.append(operand)
+        operand = operand.inputs[0]
+    return (operand, steps) if operand.operator == "linear" and len(steps) == 1 else None
+
+
+def _fused(attention: Value, result: Value, projections: list[Value], splits: list[Value]) -> Value:
+    _, _, heads, head_size = attention.shape
+    scale = attention.attributes.get("scale")
+    factor = np.float32(head_size**-0.5 if scale is None else scale)
+    weights, biases = ([_numbers(projection.inputs[index]) for projection in projections] for index in (1, 2))
+    weight = np.concatenate([weights[0] * factor, *weights[1:]], axis=1)  # (K, 3 H)
+    bias = np.concatenate([biases[0] * factor, *biases[1:]])  # (3 H,)
+    width = 3 * heads * head_size
+    like = Value("linear", (), (*result.shape[:-1], width))
+    packed = fuse("linear", (projections[0].inputs[0], constant(weight), constant(bias)), projections, like, DISTRIBUTIVE)
+    packed = Value(packed.operator, packed.inputs, packed.shape, members=packed.members, laws=(*packed.laws, ASSOCIATIVE))
+    return fuse(
+        "attention",
+        (packed, *attention.inputs[3:]),
+        (*splits, attention, *attention.inputs[3:], result),
+        result,
+        REORGANIZE,
+        heads=heads,
+    )
+
+
+def _numbers(value: Value) -> np.ndarray:
+    assert value.data is not None
+    return value.data

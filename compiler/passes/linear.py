@@ -1,0 +1,30 @@
+"""One-to-one: a matmul with constant weights and the bias added to it become one `linear` block, x (rows, K) -> (rows, N)."""
+
+import numpy as np
+
+from compiler.graph import Graph, Value, constant, fuse
+
+LAW = "one-to-one: bias in the matmul's epilogue"
+
+
+def linear(graph: Graph) -> Graph:
+    readers = graph.users()
+    rewrites: dict[Value, Value] = {}
+    for value in graph.values():
+        if value.operator != "matmul" or not value.inputs[1].is_constant or len(value.inputs[1].shape) != 2:
+            continue
+        source, weight = value.inputs
+        no_bias = constant(np.zeros(weight.shape[1], np.float32))
+        rewrites[value] = fuse("linear", (source, weight, no_bias), (value,), value)
+        added = readers.get(value, [])
+        bias = _bias(added[0], value) if len(added) == 1 else None
+        if bias is not None:
+            rewrites[added[0]] = fuse("linear", (source, weight, bias), (value, added[0]), added[0], LAW)
+    return graph.substitute(rewrites)
+
+
+def _bias(add: Value, matmul: Value) -> Value | None:
+    if add.operator != "add":
+        return None
+    other = add.inputs[1] if add.inputs[0] is matmul else add.inputs[0]
+    return other if other.is_constant and other.shape == matmul.shape[-1:] else None

@@ -1,0 +1,29 @@
+#include "cpu.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static unsigned available(void) {
+    unsigned a, b, c, d, found = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0; /* OSXSAVE */
+    unsigned fma = c >> 12 & 1, state, high;
+    __asm__ volatile("xgetbv" : "=a"(state), "=d"(high) : "c"(0));
+    if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (fma) found |= PF_CPU_FMA;
+    if (b >> 5 & 1) found |= PF_CPU_AVX2;
+    unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F, DQ, CD, BW, VL */
+    if ((state & 0xe6) == 0xe6 && (b & avx512) == avx512) found |= PF_CPU_AVX512;
+    return found;
+}
+#else
+static unsigned available(void) { return 0; }
+#endif
+
+unsigned pf_cpu_missing(unsigned needs) {
+    unsigned missing = needs & ~available();
+    return missing & -missing;
+}
+
+const char *pf_cpu_name(unsigned need) {
+    return need == PF_CPU_AVX2 ? "AVX2" : need == PF_CPU_FMA ? "FMA" : need == PF_CPU_AVX512 ? "AVX-512" : "an unknown feature";
+}

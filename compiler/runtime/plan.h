@@ -1,0 +1,36 @@
+/* What the compiler writes for one model: tables that say where tensors lie and which kernels run, in order. */
+#ifndef PF_PLAN_H
+#define PF_PLAN_H
+#include "tvm_abi.h"
+
+enum { PF_MAX_AXES = 3, PF_MAX_ARGUMENTS = 24, PF_DIGEST_BYTES = 32, PF_WEIGHTS_HEADER_BYTES = 64 };
+enum { PF_IN_ARENA, PF_IN_WEIGHTS };
+
+typedef struct {
+    uint64_t offset; /* bytes */
+    int64_t shape[PF_MAX_AXES];
+    uint8_t place, axes, type_code;
+} pf_place;
+
+typedef struct {
+    pf_kernel kernel;
+    const char *name;
+    uint16_t tasks; /* rounds of its parallel loop */
+    uint16_t count;
+    uint16_t tensors[PF_MAX_ARGUMENTS];
+} pf_call;
+
+typedef struct {
+    int seq_len, outputs, rows;
+    int words, types; /* ids must be below */
+    unsigned cpu_needs;
+    uint64_t arena_bytes, weights_bytes, scratch_bytes; /* scratch: of one task */
+    int tensor_count, call_count;
+    const pf_place *tensors;
+    const pf_call *calls;
+    uint16_t input_ids, token_type_ids, attention_mask, output; /* tensors */
+    uint8_t digest[PF_DIGEST_BYTES]; /* of weights.bin, also in its header: a file of another model is refused */
+} pf_plan;
+
+extern const pf_plan pf_the_plan;
+#endif

@@ -1,0 +1,30 @@
+/* A compiled Pocketformer model: load it once, run it as often as you like. One model may be run by one thread at a time. */
+#ifndef POCKETFORMER_H
+#define POCKETFORMER_H
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pf_model pf_model;
+
+/* Maps the weights file and starts threads - 1 workers. NULL on failure: pf_error() says why. */
+pf_model *pf_load(const char *weights_path, int threads);
+
+/* One sentence, padded to pf_seq_len() tokens; attention_mask is 1 for real tokens. Writes pf_outputs() numbers.
+   0, or -1 on failure: pf_error() says why. Allocates nothing. */
+int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, float *out);
+
+void pf_free(pf_model *model);
+
+int pf_seq_len(const pf_model *model);
+int pf_outputs(const pf_model *model);
+
+/* The calling thread's last error, one line. */
+const char *pf_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,202 @@
+"""softmax(q k^T + mask) v for every head, from packed rows [q k v] (R, 3 H) to (R, H); the score matrix never leaves the cache.
+
+A task owns a head, or a share of its queries. It copies the head's keys, transposed, and values to scratch memory, then for
+each `tile_rows` queries: scores in registers, mask added, softmax of the rows, values summed in registers. Scores carry no
+scale: the query weights do. Head sizes and sequence lengths of any kind are padded in the scratch only.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from tvm import tirx
+
+from compiler.graph import Value
+from compiler.isa import Isa
+from compiler.schedules import emit
+
+TILES = ((4, 2), (4, 4), (8, 2), (8, 1), (2, 4), (4, 3))
+LEAST_TASKS = 6
+
+
+@dataclass(frozen=True)
+class Tile:
+    """`vectors` of keys, or of a head's columns, are summed at once for `tile_rows` queries; `splits` tasks share a head."""
+
+    tile_rows: int
+    vectors: int
+    splits: int
+
+
+@dataclass(frozen=True)
+class Attention:
+    """`mask` is what is added to a key's scores: a row a mask bit, a column a segment; () leaves the mask away."""
+
+    rows: int
+    seq_len: int
+    heads: int
+    head_size: int
+    mask: tuple[tuple[float, ...], ...] = ()
+
+    kind: ClassVar[str] = "attention"
+
+    @classmethod
+    def of(cls, value: Value, rows: int) -> "Attention":
+        seq_len, width = value.shape[-2:]
+        return cls(rows, seq_len, value["heads"], width // value["heads"], value.attributes.get("mask", ()))
+
+    @property
+    def flops(self) -> int:
+        return 4 * self.rows * self.seq_len * self.heads * self.head_size
+
+    def tasks(self, tile: Tile) -> int:
+        return self.heads * tile.splits
+
+    def tiles(self, isa: Isa, threads: int) -> list[Tile]:
+        fitting = [
+            (rows, vectors)
+            for rows, vectors in (*TILES, (1, 1))
+            if self.rows % rows == 0 and rows * vectors + vectors + 1 <= isa.registers
+        ]
+        splits = next(
+            (
+                count
+                for count in (1, 2, 4)
+                if self.heads * count >= min(LEAST_TASKS, 3 * threads) and self.rows % (count * 8) == 0
+            ),
+            1,
+        )
+        return [Tile(rows, vectors, splits) for rows, vectors in fitting if self.rows // splits % rows == 0][:4]
+
+    def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
+        width = self.heads * self.head_size
+        tokens: list[tuple[str, tuple[int, ...], str]] = [("mask", (self.rows,), "int32"), ("types", (self.rows,), "int32")]
+        return [
+            ("qkv", (self.rows, 3 * width), "float32"),
+            *(tokens if self.mask else []),
+            ("y", (self.rows, width), "float32"),
+        ]
+
+    def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
+        return list(value.inputs)
+
+    def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:
+        def body(qkv: Any, *rest: Any) -> None:
+            *tokens, y = rest
+            with emit.tasks(self.tasks(tile)) as task:
+                self._head(qkv, tokens, y, task // tile.splits, task % tile.splits, tile, isa)
+
+        return emit.kernel(symbol, self.parameters(tile), body)
+
+    def _head(self, qkv: Any, tokens: list[Any], y: Any, head: Any, part: Any, tile: Tile, isa: Isa) -> None:
+        size, keys = self.head_size, _round_up(self.seq_len, isa.lanes)
+        width = self.heads * size
+        keys_t, values = emit.local(size, keys), emit.local(self.seq_len, _round_up(size, isa.lanes))
+        mask, scores = emit.local(keys), emit.local(tile.tile_rows, keys)
+        sums = emit.local(tile.tile_rows * tile.vectors, isa.lanes)
+        inverses, rows = emit.local(tile.tile_rows), _Rows(isa.lanes)
+        with emit.loop(self.seq_len) as j:
+            with emit.loop(size) as k:
+                emit.store(keys_t, qkv[j, width + head * size + k], k, j)
+            emit.columns(size, isa.lanes, lambda c: emit.store(values, qkv[j, 2 * width + head * size + c], j, c))
+            emit.store(mask, self._mask(tokens, j), j)
+        if keys > self.seq_len:
+            with emit.loop(keys - self.seq_len) as beyond:
+                emit.store(mask, emit.number(emit.LOWEST), self.seq_len + beyond)
+                with emit.loop(size) as k:
+                    emit.store(keys_t, emit.number(0.0), k, self.seq_len + beyond)
+        share = self.rows // tile.splits
+        with emit.loop(share // tile.tile_rows) as block:
+            row = part * share + block * tile.tile_rows
+            self._scores(qkv, keys_t, mask, scores, sums, row, head, keys, tile, isa)
+            for index in range(tile.tile_rows):
+                rows.softmax(scores, index, keys, inverses)
+            self._context(scores, values, sums, inverses, y, row, head, tile, isa)
+
+    def _mask(self, tokens: list[Any], j: Any) -> Any:
+        """The table's entry for key j, as selections."""
+        if not self.mask:
+            return emit.number(0.0)
+        bits, types = tokens
+        rows = []
+        for entries in self.mask:
+            chosen = emit.number(max(entries[0], emit.LOWEST))
+            for segment, entry in enumerate(entries[1:], 1):
+                if entry != entries[0]:
+                    chosen = tirx.Select(types[j] == segment, emit.number(max(entry, emit.LOWEST)), chosen)
+            rows.append(chosen)
+        return tirx.Select(bits[j] == 0, rows[0], rows[1])
+
+    def _scores(
+        self, qkv: Any, keys_t: Any, mask: Any, scores: Any, sums: Any, row: Any, head: Any, keys: int, tile: Tile, isa: Isa
+    ) -> None:
+        for first, vectors, count in _chunks(keys // isa.lanes, tile.vectors):
+            grid = list(emit.grid(tile.tile_rows, vectors))
+            with emit.loop(count) as chunk:
+                base = (first + chunk * vectors) * isa.lanes
+                for _, vector, at in grid:
+                    with emit.lanes(isa.lanes) as lane:
+                        emit.store(sums, mask[base + vector * isa.lanes + lane], at, lane)
+                with emit.loop(self.head_size) as k:
+                    for index, vector, at in grid:
+                        with emit.lanes(isa.lanes) as lane:
+                            product = qkv[row + index, head * self.head_size + k] * keys_t[k, base + vector * isa.lanes + lane]
+                            emit.store(sums, sums[at, lane] + product, at, lane)
+                for index, vector, at in grid:
+                    with emit.lanes(isa.lanes) as lane:
+                        emit.store(scores, sums[at, lane], index, base + vector * isa.lanes + lane)
+
+    def _context(
+        self, scores: Any, values: Any, sums: Any, inverses: Any, y: Any, row: Any, head: Any, tile: Tile, isa: Isa
+    ) -> None:
+        size = self.head_size
+
+        for first, vectors, count in _chunks(_round_up(size, isa.lanes) // isa.lanes, tile.vectors):
+            grid = list(emit.grid(tile.tile_rows, vectors))
+            with emit.loop(count) as chunk:
+                base = (first + chunk * vectors) * isa.lanes
+                for _, _, at in grid:
+                    with emit.lanes(isa.lanes) as lane:
+                        emit.store(sums, emit.number(0.0), at, lane)
+                with emit.loop(self.seq_len) as j:
+                    for index, vector, at in grid:
+                        with emit.lanes(isa.lanes) as lane:
+                            product = scores[index, j] * values[j, base + vector * isa.lanes + lane]
+                            emit.store(sums, sums[at, lane] + product, at, lane)
+                for index, vector, at in grid:
+
+                    def write(lane: Any, index: int = index, at: int = at, column: Any = base + vector * isa.lanes) -> None:
+                        emit.store(y, sums[at, lane] * inverses[index], row + index, head * size + column + lane)
+
+                    emit.within(size, base + vector * isa.lanes, isa.lanes, False, write)
+
+
+class _Rows:
+    """Softmax of score rows, but for the division: the sums' inverses are kept, to be applied to the result."""
+
+    def __init__(self, vector: int) -> None:
+        self.vector = vector
+        self.highest, self.top = emit.local(vector), emit.local(1)
+        self.reduction = emit.Reduction(vector)
+
+    def softmax(self, scores: Any, index: int, keys: int, inverses: Any) -> None:
+        vector, highest, top = self.vector, self.highest, self.top
+        with emit.lanes(vector) as lane:
+            emit.store(highest, emit.number(2 * emit.LOWEST), lane)
+        with emit.loop(keys // vector) as chunk, emit.lanes(vector) as lane:
+            emit.store(highest, tirx.max(highest[lane], scores[index, chunk * vector + lane]), lane)
+        emit.store(top, highest[0], 0)
+        for lane in range(1, vector):
+            emit.store(top, tirx.max(top[0], highest[lane]), 0)
+        emit.columns(keys, vector, lambda j: emit.store(scores, emit.exp(scores[index, j] - top[0]), index, j))
+        emit.store(inverses, emit.number(1.0) / self.reduction.sum(keys, lambda j: scores[index, j]), index)
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _chunks(total: int, size: int) -> list[tuple[int, int, int]]:
+    """(first, size, count): whole chunks, then a smaller one for the rest."""
+    whole = [(0, size, total // size)] if total >= size else []
+    return whole + ([(total // size * size, total % size, 1)] if total % size else [])

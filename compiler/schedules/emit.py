@@ -1,0 +1,198 @@
+"""Words to write TIR with: the loops, tiles and vector functions that every block's schedule is made of."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from math import prod
+from typing import Any, NamedTuple
+
+from tvm import tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script import builder as T
+
+Expression = Any
+Buffer = Any
+Shape = tuple[int, ...]
+
+CHAINS = 4
+LOWEST = -1e30  # a masked score: exp() of its distance to any other is zero
+# erf(x) = x P(x^2) / Q(x^2) on [-4, 4], beyond which erf is 1 in float32: Eigen's generic_fast_erf_float
+ERF_LIMIT = 4.0
+ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04,
+         -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
+ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+# exp(r) on [-ln 2 / 2, ln 2 / 2]: Cephes' expf
+EXP_P = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+
+
+SCRATCH_ALIGNMENT = 64
+_scratch_bytes: ContextVar[list[int]] = ContextVar("scratch_bytes")
+
+
+class Function(NamedTuple):
+    """A kernel in TIR, and the scratch memory that one of its tasks takes."""
+
+    tir: Any
+    scratch_bytes: int
+
+
+def kernel(symbol: str, parameters: Sequence[tuple[str, Shape, str]], body: Callable[..., None]) -> Function:
+    """A function of tensors; `body` gets their buffers and writes the code."""
+    sizes: list[int] = []
+    token = _scratch_bytes.set(sizes)
+    try:
+        with IRBuilder() as builder, T.prim_func():
+            T.func_name(symbol)
+            T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+            body(*(T.arg(name, T.buffer(shape, dtype)) for name, shape, dtype in parameters))
+        return Function(builder.get(), sum(sizes))
+    finally:
+        _scratch_bytes.reset(token)
+
+
+def tasks(count: int) -> Any:
+    """A loop whose rounds the runtime's threads share."""
+    return T.parallel(0, count)
+
+
+def loop(count: int) -> Any:
+    return T.serial(0, count)
+
+
+def lanes(count: int) -> Any:
+    """A loop that is one vector instruction."""
+    return T.vectorized(0, count)
+
+
+@contextmanager
+def when(condition: Expression) -> Any:
+    with ExitStack() as stack:
+        stack.enter_context(T.If(condition))
+        stack.enter_context(T.Then())
+        yield
+
+
+def local(*shape: int) -> Buffer:
+    """Scratch memory of a task, to be taken outside its loops: a call each time. What a loop sums in it stays in registers."""
+    _scratch_bytes.get().append(-(-4 * prod(shape) // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT)
+    return T.alloc_buffer(shape, "float32", scope="local")
+
+
+def store(buffer: Buffer, value: Expression, *indices: Expression) -> None:
+    T.buffer_store(buffer, value, list(indices))
+
+
+def number(value: float) -> Expression:
+    return tirx.const(value, "float32")
+
+
+def columns(width: int, vector: int, body: Callable[[Expression], None]) -> None:
+    """`body(column)` for each column, a vector at a time and the rest one by one."""
+    if width // vector:
+        with loop(width // vector) as chunk, lanes(vector) as lane:
+            body(chunk * vector + lane)
+    if width % vector:
+        with loop(width % vector) as rest:
+            body(rest + width // vector * vector)
+
+
+def within(width: int, column: Expression, vector: int, partial: bool, body: Callable[[Expression], None]) -> None:
+    """`body(lane)` for a vector that starts at `column`, but only for lanes below `width`; `partial`: some may not be."""
+    if width % vector:
+        with loop(vector) as lane, when(column + lane < width):
+            body(lane)
+    elif partial:
+        with when(column < width), lanes(vector) as lane:
+            body(lane)
+    else:
+        with lanes(vector) as lane:
+            body(lane)
+
+
+def grid(rows: int, vectors: int) -> Iterator[tuple[int, int, int]]:
+    """(row, vector, index) of a register tile's vectors."""
+    return ((row, vector, row * vectors + vector) for row in range(rows) for vector in range(vectors))
+
+
+class Reduction:
+    """Sums along a row; several chains of additions hide their latency."""
+
+    def __init__(self, vector: int) -> None:
+        self.vector = vector
+        self.partial = local(CHAINS, vector)
+        self.total = local(1)
+
+    def sum(self, width: int, term: Callable[[Expression], Expression]) -> Expression:
+        """The sum of `term(column)`; valid until the next one."""
+        vector, partial, total = self.vector, self.partial, self.total
+        chunks = width // vector
+        chains = max(count for count in range(1, CHAINS + 1) if chunks % count == 0)
+        for chain in range(chains):
+            with lanes(vector) as lane:
+                store(partial, number(0.0), chain, lane)
+        if chunks:
+            with loop(chunks // chains) as chunk:
+                for chain in range(chains):
+                    with lanes(vector) as lane:
+                        store(partial, partial[chain, lane] + term((chunk * chains + chain) * vector + lane), chain, lane)
+        for chain in range(1, chains):
+            with lanes(vector) as lane:
+                store(partial, partial[0, lane] + partial[chain, lane], 0, lane)
+        store(total, number(0.0), 0)
+        for lane in range(vector):
+            store(total, total[0] + partial[0, lane], 0)
+        if width % vector:
+            with loop(width % vector) as rest:
+                store(total, total[0] + term(rest + chunks * vector), 0)
+        return total[0]
+
+
+class LayerNorm:
+    """Normalises rows in place: mean, then variance about it, then the affine."""
+
+    def __init__(self, width: int, vector: int, scale: Buffer, shift: Buffer, epsilon: float) -> None:
+        self.width, self.vector, self.scale, self.shift, self.epsilon = width, vector, scale, shift, epsilon
+        self.reduction = Reduction(vector)
+        self.statistics = local(2)
+
+    def apply(self, rows: Buffer, row: Expression) -> None:
+        mean, factor, each = self.statistics[0], self.statistics[1], number(1.0 / self.width)
+        store(self.statistics, self.reduction.sum(self.width, lambda c: rows[row, c]) * each, 0)
+        variance = self.reduction.sum(self.width, lambda c: (rows[row, c] - mean) * (rows[row, c] - mean)) * each
+        store(self.statistics, number(1.0) / tirx.sqrt(variance + number(self.epsilon)), 1)
+        columns(
+            self.width,
+            self.vector,
+            lambda c: store(rows, (rows[row, c] - mean) * factor * self.scale[c] + self.shift[c], row, c),
+        )
+
+
+def exp(x: Expression) -> Expression:
+    """e^x by 2^n times a polynomial; within 2 units in the last place, zero below -87."""
+    x = tirx.max(tirx.min(x, number(88.0)), number(-87.0))
+    n = tirx.floor(x * number(1.44269504) + number(0.5))
+    r = x - n * number(0.693359375) + n * number(2.12194440e-4)
+    power = (tirx.Cast("int32", n) + tirx.const(127, "int32")) << tirx.const(23, "int32")
+    return (polynomial(r, EXP_P) * r * r + r + number(1.0)) * tirx.reinterpret("float32", power)
+
+
+def erf(x: Expression) -> Expression:
+    x = tirx.max(tirx.min(x, number(ERF_LIMIT)), number(-ERF_LIMIT))
+    return x * polynomial(x * x, ERF_P) / polynomial(x * x, ERF_Q)
+
+
+def gelu(x: Expression) -> Expression:
+    half = x * number(0.5)
+    return half + half * erf(x * number(0.7071067811865476))
+
+
+def tanh(x: Expression) -> Expression:
+    return number(1.0) - number(2.0) / (exp(x * number(2.0)) + number(1.0))
+
+
+def polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
+    """Horner's rule, highest power first."""
+    total = number(coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = total * x + number(coefficient)
+    return total

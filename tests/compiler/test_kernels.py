@@ -1,0 +1,86 @@
+"""What the kernel cache, the instruction set's description and the memory plan promise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compiler import cache, isa
+from compiler.plan import Weights
+from compiler.schedules.linear import Linear, pack, pad
+
+HOST = isa.host()
+SPEC = Linear(rows=128, depth=384, width=1536)
+
+
+def test_a_key_changes_with_all_that_the_code_depends_on():
+    keys = {
+        cache.kernel_key(SPEC, HOST, 2),
+        cache.kernel_key(SPEC, HOST, 1),
+        cache.kernel_key(replace(SPEC, width=1540), HOST, 2),
+        cache.kernel_key(SPEC, replace(HOST, lanes=HOST.lanes * 2), 2),
+    }
+    assert len(keys) == 4
+    assert cache.kernel_key(Linear(128, 384, 1536), HOST, 2) in keys
+
+
+def test_a_kept_kernel_is_found_whole(fresh_home, tmp_path):
+    (tmp_path / "a.o").write_bytes(b"code")
+    assert cache.find("key") is None
+    cache.put("key", tmp_path / "a.o", {"symbol": "f"})
+    cache.put("key", tmp_path / "a.o", {"symbol": "second"})
+    found = cache.find("key")
+    assert found is not None
+    assert found.object.read_bytes() == b"code"
+    assert found.facts["symbol"] == "f"
+
+
+def test_a_damaged_entry_is_replaced(fresh_home, tmp_path):
+    (tmp_path / "a.o").write_bytes(b"code")
+    kept = cache.put("key", tmp_path / "a.o", {"symbol": "f"})
+    (kept.object.parent / "facts.json").write_text("{")
+    assert cache.find("key") is None
+    cache.put("key", tmp_path / "a.o", {"symbol": "f"})
+    assert cache.find("key") is not None
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, width=312, epsilon=1e-12), replace(SPEC, rows=40, width=77)])
+def test_tiles_fit_the_registers_and_cover_the_matrix(spec):
+    for tile in spec.tiles(HOST, 2):
+        vectors = tile.panel // HOST.lanes
+        assert tile.tile_rows * vectors + vectors + 1 <= HOST.registers
+        assert tile.panel % HOST.lanes == 0
+        assert spec.rows % tile.row_block == tile.row_block % tile.tile_rows == 0
+        assert spec.panels(tile) * tile.panel >= spec.width
+        assert spec.panels(tile) % tile.panels_per_task == 0
+        if spec.epsilon is not None:
+            assert tile.panels_per_task == spec.panels(tile)
+
+
+def test_packing_keeps_every_column_and_pads_with_zeros():
+    weight = np.arange(15, dtype=np.float32).reshape(3, 5)
+    packed = pack(weight, 4)
+    assert packed.shape == (2, 3, 4)
+    np.testing.assert_array_equal(packed.transpose(1, 0, 2).reshape(3, 8), np.pad(weight, ((0, 0), (0, 3))))
+    np.testing.assert_array_equal(pad(np.ones(5, np.float32), 4), [1, 1, 1, 1, 1, 0, 0, 0])
+
+
+def test_equal_weights_are_stored_once(tmp_path):
+    weights = Weights()
+    first = weights.add(np.ones(10, np.float32))
+    second = weights.add(np.zeros(10, np.float32))
+    assert weights.add(np.ones(10, np.float32)) == first
+    assert first % 64 == second % 64 == 0
+    weights.write(tmp_path / "weights.bin")
+    stored = (tmp_path / "weights.bin").read_bytes()
+    assert len(stored) == weights.size
+    np.testing.assert_array_equal(np.frombuffer(stored, np.float32, 10, first), 1)
+
+
+def test_cpu_flags():
+    assert isa.cpu_flags("processor : 0\nflags\t\t: fpu avx2 fma\nflags : other\n") == {"fpu", "avx2", "fma"}
+    assert isa.cpu_flags("") == set()
+
+
+def test_cores_are_at_least_one():
+    assert isa.cores() >= 1

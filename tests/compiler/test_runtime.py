@@ -1,0 +1,143 @@
+"""The C runtime refuses what would go wrong, and `bench` keeps to its protocol."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from compiler.measure import Latency, measure, steadiest
+from compiler.peers import measure_peer
+from compiler.session import Session
+from data.errors import CompileError, MeasureError, UsageError
+
+
+def tokens(value: int = 1, seq_len: int = 16) -> np.ndarray:
+    return np.full((1, seq_len), value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ((tokens(100), tokens(0), tokens()), "token id 100 at position 0 is outside 0 to 99"),
+        ((tokens(-1), tokens(0), tokens()), "token id -1"),
+        ((tokens(), tokens(2), tokens()), "token type 2"),
+        ((tokens(), tokens(0), tokens(7)), "attention mask 7"),
+        ((tokens(seq_len=15), tokens(0), tokens()), r"takes \(n, 16\)"),
+    ],
+)
+def test_inputs_that_the_model_has_no_rows_for(compiled, inputs, message):
+    with Session(compiled) as session, pytest.raises(CompileError, match=message):
+        session.run(*inputs)
+
+
+def test_weights_of_another_model_are_refused(compiled, tmp_path):
+    copy = shutil.copytree(compiled, tmp_path / "copy")
+    weights = bytearray((copy / "weights.bin").read_bytes())
+    (copy / "weights.bin").write_bytes(weights[:-64])
+    with pytest.raises(CompileError, match="bytes, this model's has"):
+        Session(copy)
+    weights[10] ^= 1
+    (copy / "weights.bin").write_bytes(weights)
+    with pytest.raises(CompileError, match="belongs to another model"):
+        Session(copy)
+    (copy / "weights.bin").unlink()
+    with pytest.raises(CompileError, match="cannot open weights file"):
+        Session(copy)
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(CompileError, match="holds no compiled model"):
+        Session(tmp_path)
+
+
+def test_a_sentence_does_not_depend_on_the_one_before(compiled):
+    random = np.random.default_rng(1)
+    ids = random.integers(0, 100, (8, 16))
+    mask = (np.arange(16) < random.integers(1, 17, (8, 1))).astype(int)
+    with Session(compiled, 2) as session:
+        forwards = session.run(ids, ids * 0, mask)
+        backwards = session.run(ids[::-1], ids * 0, mask[::-1])[::-1]
+    np.testing.assert_array_equal(forwards, backwards)
+
+
+def test_bench_prints_one_json_object(compiled):
+    command = [compiled / "bench", "--weights", compiled / "weights.bin", "--threads", "2", "--runs", "20", "--warmup", "1"]
+    facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert facts["runs"] == 20
+    assert facts["threads"] == 2
+    assert facts["seq_len"] == 16
+    assert 0 < facts["min_ms"] <= facts["p10_ms"] <= facts["median_ms"] <= facts["p90_ms"]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--weights"], ["--weights", "x", "--threads", "0"], ["--weights", "x", "--runs", "1x"], ["--odd", "1"]]
+)
+def test_bench_wrong_use(compiled, words):
+    done = subprocess.run([compiled / "bench", *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage:")
+
+
+def test_more_threads_than_work(compiled):
+    with Session(compiled) as one, Session(compiled, 16) as many:
+        np.testing.assert_array_equal(one.run(tokens(), tokens(0), tokens()), many.run(tokens(), tokens(0), tokens()))
+
+
+def test_a_measurement(compiled, monkeypatch):
+    monkeypatch.setattr("compiler.measure.UNSTABLE_SPREAD", float("inf"))
+    latency = measure(compiled, threads=2, runs=30)
+    assert latency.p10_ms <= latency.median_ms <= latency.p90_ms
+    assert latency.source == "measured"
+    assert latency.threads == 2
+    assert latency.gflops is not None
+
+
+def attempts(*medians_and_spreads):
+    """A benchmark that answers with these medians (ms) and spreads, in turn."""
+    answers = iter(medians_and_spreads)
+
+    def attempt():
+        median, spread = next(answers)
+        return Latency(median, median * (1 - spread / 2), median * (1 + spread / 2), 100, "measured", 2, 0.1)
+
+    return attempt
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("compiler.measure.PAUSES_S", (0.0,) * 6)
+
+
+def test_the_first_steady_attempt_counts(impatient):
+    assert steadiest(attempts((9.0, 2.0), (5.0, 0.1), (4.0, 0.1))).median_ms == 5.0
+
+
+def test_two_lowest_medians_that_agree_count_however_wide_the_spread(impatient):
+    assert steadiest(attempts((5.1, 2.0), (9.0, 3.0), (5.0, 1.5))).median_ms == 5.0
+
+
+def test_medians_that_never_agree_are_an_error(impatient):
+    with pytest.raises(MeasureError, match=r"unstable: medians of 1\.00, 2\.00"):
+        steadiest(attempts(*((float(2**power), 2.0) for power in range(6))))
+
+
+def test_a_program_that_fails_is_a_measure_error(compiled, tmp_path):
+    copy = shutil.copytree(compiled, tmp_path / "copy")
+    (copy / "weights.bin").write_bytes(b"short")
+    with pytest.raises(MeasureError, match="bench failed: weights file"):
+        measure(copy)
+
+
+def test_an_unknown_peer_and_device(compiled, tmp_path):
+    with pytest.raises(UsageError, match="onnxruntime"):
+        measure_peer("abacus", tmp_path / "x.onnx", seq_len=16)
+    with pytest.raises(UsageError, match="host"):
+        measure(compiled, device="toaster")
+
+
+def test_a_peer_that_cannot_read_the_file(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"no model")
+    with pytest.raises(MeasureError):
+        measure_peer("onnxruntime", tmp_path / "x.onnx", seq_len=16, threads=1)
