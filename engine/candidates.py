@@ -1,0 +1,111 @@
+"""One candidate of a search, from architecture to accuracy, and to a program for the compiler: what `jobs` calls.
+
+torch and the task's files are loaded by the first call, not by importing this module.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.quiet import ShouldStop, never
+from engine.architecture import Architecture
+from engine.pace import Progress, silent
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from compiler.build import BuildRequest
+    from engine.problem import Stage
+
+SAMPLE_ROWS = 32  # of the task, in the compiler's numerical check
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """What training gave. `metrics` are the task's, main one first; `outputs` is the head's N; `weights` a safetensors file."""
+
+    accuracy: float
+    metrics: Mapping[str, float]
+    seconds: float
+    outputs: int
+    weights: Path
+
+
+def evaluate_candidate(
+    architecture: Architecture,
+    settings: Settings,
+    *,
+    stage: "Stage",
+    workdir: Path,
+    progress: Progress = silent,
+    should_stop: ShouldStop = never,
+) -> CandidateResult:
+    """Distil or take from the cache the body that the candidate inherits, fine-tune it, and score it: 'early' on held-out training
+    rows, 'final' on the dev split. Finished work in `workdir` is returned as it is; unfinished work is gone on with.
+
+    Raises:
+        UsageError: unknown task or teacher, or an architecture that is no cut of the teacher.
+        Cancelled: `should_stop()` turned true.
+        TrainingError: the loss is no longer a number.
+    """
+    from engine.checkpoint import save_text, save_weights
+    from engine.ground import ground_of
+    from engine.training import Recipe, predict, train
+
+    weights, report = workdir / f"{stage}.safetensors", workdir / f"{stage}.json"
+    asked = {"architecture": str(architecture), "settings": settings.to_dict()}
+    done = _finished(report, weights, asked)
+    if done is not None:
+        return done
+    ground = ground_of(settings)
+    problem = ground.problem
+    encoder = ground.student(architecture, stage, progress, should_stop)
+    split = problem.split(stage)
+    examples = ground.with_teacher_outputs(split.examples, stage, progress, should_stop)
+    recipe = Recipe(settings.early_epochs if stage == "early" else settings.final_epochs, settings.seed)
+    checkpoint = workdir / f"{stage}.checkpoint"
+    seconds = train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop)
+    metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
+    result = CandidateResult(next(iter(metrics.values())), metrics, seconds, encoder.outputs, weights)
+    save_weights(encoder.state_dict(), weights, {"architecture": str(architecture)})
+    kept = {"accuracy": result.accuracy, "metrics": dict(metrics), "seconds": seconds, "outputs": result.outputs}
+    save_text(json.dumps({"asked": asked, "result": kept}), report)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def export_candidate(architecture: Architecture, settings: Settings, weights: Path | None, out: Path) -> "BuildRequest":
+    """The candidate as the compiler takes it, in the folder `out`, with sentences of the task as samples. Without weights they are
+    random: its latency is the same.
+
+    Raises:
+        UsageError: unknown task or teacher.
+    """
+    from safetensors.torch import load_file
+
+    from compiler.build import BuildRequest
+    from data.tasks import load_task
+    from engine.encoder import Encoder
+    from engine.export import export_encoder
+    from engine.problem import pooling_of, texts_of
+    from engine.teacher import model_folder, read_tokenizer
+    from engine.tokens import encode, pad_id
+
+    task = load_task(settings.task)
+    tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
+    encoder = Encoder(architecture, task.outputs, pooling_of(task), settings.seed)
+    if weights is not None:
+        encoder.load_state_dict(load_file(str(weights)))
+    rows = encode(tokenizer, texts_of(task, "dev")[:SAMPLE_ROWS], settings.seq_len)
+    program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out)
+    return BuildRequest(program=program, samples=samples, device=settings.device, precision=settings.precision)
+
+
+def _finished(report: Path, weights: Path, asked: Mapping[str, Any]) -> CandidateResult | None:
+    if not (report.is_file() and weights.is_file()):
+        return None
+    kept = json.loads(report.read_text(encoding="utf-8"))
+    if kept["asked"] != asked:
+        return None
+    return CandidateResult(**kept["result"], weights=weights)

@@ -1,0 +1,453 @@
+"""The search itself, as a pure state machine: `step(state, event) -> (state, effects)`. State, events and effects are JSON values.
+
+    prepare ─> phase 1: depth ─> phase 2: sizes ─> final_train ─> bundle ─> done
+                  each trial:  compile ─> measure     (beside each other: CANAO section 3.3)
+                               train                  (stopped when the measurement is over the limit)
+
+Whoever carries the effects out (`jobs.driver`) may die at any time and may report an event twice or late: an event about a
+command that is not pending changes nothing. A failed command fails its trial; the run fails only when nothing is left to try.
+"""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from data.errors import UsageError
+from engine.architecture import Architecture
+from engine.proposals import Tried, next_proposal
+from engine.reward import feasible_reward, infeasible_reward, next_baseline
+from engine.settings import Settings
+from engine.space import SearchSpace, phase_one_trials
+from engine.strategies import make_strategy
+
+OVER = ("done", "failed", "cancelled")
+
+
+@dataclass
+class TrialState:
+    """One candidate. status: running | trained | over_limit | failed | cancelled."""
+
+    trial: int
+    phase: int
+    architecture: dict[str, Any]  # the fields of `Architecture`
+    name: str  # its written form
+    choices: list[int]  # indices of the phase's decisions
+    depth: int | None  # of phase 2's decisions
+    status: str = "running"
+    latency: dict[str, Any] | None = None  # latency_ms, p10_ms, p90_ms, source: the result of `measure`
+    accuracy: float | None = None
+    final_accuracy: float | None = None
+    reward: float | None = None
+    reason: str | None = None
+
+    @property
+    def latency_ms(self) -> float | None:
+        return None if self.latency is None else float(self.latency["latency_ms"])
+
+
+@dataclass
+class SearchState:
+    """Everything that a search knows. status: running | done | failed | cancelled."""
+
+    run_id: str
+    settings: dict[str, Any]
+    status: str = "running"
+    stage: str = "new"  # prepare | search | finalise
+    teacher: dict[str, Any] | None = None  # the fields of the teacher's `Architecture`
+    phase: int = 1
+    depth: int | None = None  # what phase 1 has found
+    baseline: float | None = None  # b of the reward
+    strategy: dict[str, Any] | None = None
+    trials: list[TrialState] = field(default_factory=list)
+    pending: dict[str, dict[str, Any]] = field(default_factory=dict)  # command id -> kind, trial
+    rejected: list[int] = field(default_factory=list)  # trials that were best, but did not become a bundle
+    best: int | None = None  # the trial of the bundle
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SearchState":
+        return cls(**{**values, "trials": [TrialState(**trial) for trial in values["trials"]]})
+
+
+@dataclass(frozen=True)
+class Start:
+    """The run begins."""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """The user wants no more of it."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command is over: done with a result, failed with an error (one line), or stopped."""
+
+    command_id: str
+    status: Literal["done", "failed", "stopped"]
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Do:
+    """Queue a command. kind: prepare | compile | measure | train | final_train | bundle."""
+
+    command_id: str
+    kind: str
+    trial: int | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A command's outcome is no longer wanted."""
+
+    command_id: str
+
+
+@dataclass(frozen=True)
+class Say:
+    """A sentence for the user's log."""
+
+    message: str
+    trial: int | None = None
+    level: str = "info"
+
+
+Event = Start | Cancel | Finished
+Effect = Do | Stop | Say
+
+
+def initial_state(run_id: str, settings: Settings) -> SearchState:
+    return SearchState(run_id, settings.to_dict())
+
+
+def step(state: SearchState, event: Event) -> tuple[SearchState, list[Effect]]:
+    """The state after `event`, and what is to be done about it. `state` is left as it is; the same input gives the same output."""
+    search = _Search(copy.deepcopy(state))
+    search.take(event)
+    return search.state, search.effects
+
+
+class _Search:
+    """One step under way: a state of its own to change, and the effects so far."""
+
+    def __init__(self, state: SearchState) -> None:
+        self.state = state
+        self.settings = Settings.from_dict(state.settings)
+        self.effects: list[Effect] = []
+
+    def take(self, event: Event) -> None:
+        if self.state.status in OVER:
+            return
+        if isinstance(event, Start):
+            if self.state.stage == "new":
+                self._start()
+        elif isinstance(event, Cancel):
+            self._cancel()
+        elif event.command_id in self.state.pending:
+            command = self.state.pending.pop(event.command_id)
+            ended = getattr(self, f"_{command['kind']}_ended")
+            problem = None if event.status == "done" else event.error or f"{command['kind']} was stopped"
+            ended(command["trial"], event.result or {}, problem)
+
+    # ---- the run
+
+    def _start(self) -> None:
+        settings = self.settings
+        self.state.stage = "prepare"
+        self._say(
+            f"Search for '{settings.task}' on {settings.device} within {settings.latency_ms:g} ms: "
+            f"{settings.trials} trials, teacher {settings.teacher}, strategy {settings.strategy}, seed {settings.seed}"
+        )
+        self._do("prepare", None, {})
+
+    def _prepare_ended(self, _: None, result: dict[str, Any], problem: str | None) -> None:
+        if problem is not None:
+            self._fail(problem)
+            return
+        self.state.teacher = result["teacher"]
+        try:
+            space = self._space()
+        except UsageError as error:  # sizes were given that this teacher's students cannot have
+            self._fail(str(error))
+            return
+        self.state.stage = "search"
+        self._say(
+            f"Teacher {space.teacher}: {_listed(space.depths)} layers, hidden size {_listed(space.hidden_sizes)}, "
+            f"FFN size {_listed(space.ffn_sizes)} of each layer"
+        )
+        trials = self.settings.trials
+        self._say(f"Phase 1: the number of layers, in {phase_one_trials(trials)} of {trials} trials")
+        self._go_on()
+
+    def _cancel(self) -> None:
+        for trial in self._running():
+            trial.status, trial.reason = "cancelled", "the run was cancelled"
+        self._end("cancelled")
+        self._say("Cancelled", level="warning")
+
+    def _fail(self, error: str) -> None:
+        self.state.error = error
+        self._end("failed")
+        self._say(error, level="error")
+
+    def _end(self, status: str) -> None:
+        for command_id in list(self.state.pending):
+            self._stop(command_id)
+        self.state.status = status
+
+    # ---- trials
+
+    def _go_on(self) -> None:
+        """Proposes while there is room for one more candidate; when all trials are over, takes the best one to its end."""
+        while len(self._running()) < self.settings.parallel and len(self.state.trials) < self.settings.trials:
+            if not self._propose():
+                break
+        if not self._running():
+            self.state.stage = "finalise"
+            self._finalise()
+
+    def _propose(self) -> bool:
+        """Starts one more trial, unless there is none (now: running trials may bring the next phase)."""
+        if self.state.phase == 1:
+            if len(self.state.trials) < phase_one_trials(self.settings.trials) and self._propose_in(1, None):
+                return True
+            if self._running():
+                return False
+            self._begin_phase_two()
+        too_slow = any(trial.status == "over_limit" for trial in self.state.trials)
+        if too_slow and len(self.state.trials) == self.settings.trials - 1 and not self._running() and not self._feasible():
+            # The last trial, and nothing fits so far: the smallest candidate shows whether anything can.
+            self.state.depth = self._space().depths[0]
+            choices = self._space().smallest_choices(2, self.state.depth)
+            architecture = self._space().architecture(2, choices)
+            if all(trial.name != str(architecture) for trial in self.state.trials):
+                self._begin_trial(2, choices, architecture)
+                return True
+        while not self._propose_in(2, self.state.depth):
+            shallower = [depth for depth in self._space().depths if self.state.depth is not None and depth < self.state.depth]
+            if not shallower or self._feasible() or self._running():
+                return False
+            self._take_depth(shallower[-1], "no candidate left with more")
+        return True
+
+    def _propose_in(self, phase: int, depth: int | None) -> bool:
+        space = self._space()
+        strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
+        tried = [
+            Tried(architecture_of_fields(trial.architecture), trial.latency_ms, trial.reward) for trial in self.state.trials
+        ]
+        proposal = next_proposal(space, strategy, phase, depth, tried, self.settings.latency_ms, self.settings.screened)
+        self.state.strategy = strategy.to_state()
+        if proposal is None:
+            return False
+        self._begin_trial(phase, proposal.choices, proposal.architecture)
+        return True
+
+    def _begin_trial(self, phase: int, choices: Sequence[int], architecture: Architecture) -> None:
+        number = len(self.state.trials) + 1
+        trial = TrialState(
+            number,
+            phase,
+            fields_of_architecture(architecture),
+            str(architecture),
+            list(choices),
+            self.state.depth if phase == 2 else None,
+        )
+        self.state.trials.append(trial)
+        self._say(f"Trial {number}: {trial.name}", number)
+        self._do("compile", number, {"architecture": trial.architecture})
+        self._do("train", number, {"architecture": trial.architecture})
+
+    def _begin_phase_two(self) -> None:
+        """Fixes the depth: that of the most accurate candidate within the limit; if none was, fewer layers than any too slow."""
+        self.state.phase = 2
+        depths = self._space().depths
+        feasible = self._feasible()
+        if feasible:
+            best = feasible[0]
+            self._take_depth(len(best.architecture["ffn_sizes"]), f"trial {best.trial} is the most accurate within the limit")
+            return
+        too_slow = [len(trial.architecture["ffn_sizes"]) for trial in self.state.trials if trial.status == "over_limit"]
+        if too_slow:
+            fewer = [depth for depth in depths if depth < min(too_slow)]
+            self._take_depth(fewer[-1] if fewer else depths[0], "no candidate so far is within the limit")
+        else:
+            self._take_depth(depths[len(depths) // 2], "no candidate so far came through")
+
+    def _take_depth(self, depth: int, why: str) -> None:
+        self.state.depth = depth
+        self._say(f"Phase 2: hidden and FFN sizes at {depth} {'layer' if depth == 1 else 'layers'} ({why})")
+
+    def _compile_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+        trial = self._trial(number)
+        if problem is not None:
+            self._fail_trial(trial, problem)
+            return
+        if "kernels" in result:
+            self._say(f"Trial {number}: compiled into {result['kernels']} kernels in {result['compile_s']:.1f} s", number)
+        self._do("measure", number, {"architecture": trial.architecture, "folder": result.get("folder")})
+
+    def _measure_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+        trial = self._trial(number)
+        if problem is not None:
+            self._fail_trial(trial, problem)
+            return
+        trial.latency = result
+        latency_ms, limit_ms = float(result["latency_ms"]), self.settings.latency_ms
+        if latency_ms > limit_ms:
+            self._stop_commands_of(number)
+            trial.status = "over_limit"
+            trial.reason = f"{latency_ms:.2f} ms is over the limit of {limit_ms:g} ms: not trained"
+            trial.reward = infeasible_reward(latency_ms, limit_ms)
+            self._say(f"Trial {number}: {trial.reason}", number)
+            self._learn(trial)
+        else:
+            self._say(f"Trial {number}: {latency_ms:.2f} ms, within the limit of {limit_ms:g} ms", number)
+            self._finish_trial_if_complete(trial)
+
+    def _train_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+        trial = self._trial(number)
+        if problem is not None:
+            self._fail_trial(trial, problem)
+            return
+        if not math.isfinite(result["accuracy"]):
+            self._fail_trial(trial, "its accuracy is not a number")
+            return
+        trial.accuracy = float(result["accuracy"])
+        self._say(f"Trial {number}: early accuracy {trial.accuracy:.3f}", number)
+        self._finish_trial_if_complete(trial)
+
+    def _finish_trial_if_complete(self, trial: TrialState) -> None:
+        if trial.latency_ms is None or trial.accuracy is None:
+            return
+        trial.status = "trained"
+        trial.reward = feasible_reward(trial.latency_ms, self.settings.latency_ms, trial.accuracy, self.state.baseline)
+        self.state.baseline = next_baseline(self.state.baseline, trial.accuracy)
+        self._say(f"Trial {trial.trial}: reward {trial.reward:+.3f}", trial.trial)
+        self._learn(trial)
+
+    def _fail_trial(self, trial: TrialState, problem: str) -> None:
+        self._stop_commands_of(trial.trial)
+        trial.status, trial.reason = "failed", problem
+        self._say(f"Trial {trial.trial} failed: {problem}", trial.trial, "error")
+        self._go_on()
+
+    def _learn(self, trial: TrialState) -> None:
+        space = self._space()
+        strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
+        strategy.observe(space.decisions(trial.phase, trial.depth), trial.choices, trial.reward or 0.0)
+        self.state.strategy = strategy.to_state()
+        self._go_on()
+
+    # ---- the best candidate
+
+    def _finalise(self) -> None:
+        """Trains the best candidate that is left to its end; without one the run has failed, and the message says why."""
+        left = [trial for trial in self._feasible() if trial.trial not in self.state.rejected]
+        if not left:
+            self._fail(self._why_nothing_is_left())
+            return
+        best = left[0]
+        self._say(f"Best so far is trial {best.trial}, {best.name}: training it to the end", best.trial)
+        self._do("final_train", best.trial, {"architecture": best.architecture})
+
+    def _final_train_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+        trial = self._trial(number)
+        if problem is not None:
+            self._reject(trial, f"final training failed: {problem}")
+            return
+        trial.final_accuracy = float(result["accuracy"])
+        self._say(f"Trial {number}: final accuracy {trial.final_accuracy:.3f}; compiling the trained model", number)
+        payload = {"architecture": trial.architecture, "early_accuracy": trial.accuracy, "final": result}
+        self._do("bundle", number, payload)
+
+    def _bundle_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+        trial = self._trial(number)
+        if problem is not None:
+            self._reject(trial, f"the bundle failed: {problem}")
+            return
+        trial.latency = result["latency"]
+        latency_ms, limit_ms = float(trial.latency["latency_ms"]), self.settings.latency_ms
+        if latency_ms > limit_ms:
+            trial.status = "over_limit"
+            self._reject(trial, f"with trained weights {latency_ms:.2f} ms, over the limit of {limit_ms:g} ms")
+            return
+        self.state.best = number
+        self._end("done")
+        self._say(f"Done: {trial.name}, {latency_ms:.2f} ms, accuracy {trial.final_accuracy:.3f}: {result['name']}", number)
+
+    def _reject(self, trial: TrialState, reason: str) -> None:
+        trial.reason = reason
+        self.state.rejected.append(trial.trial)
+        self._say(f"Trial {trial.trial}: {reason}", trial.trial, "warning")
+        self._finalise()
+
+    def _why_nothing_is_left(self) -> str:
+        measured = [trial for trial in self.state.trials if trial.latency_ms is not None]
+        rejected = [trial for trial in self.state.trials if trial.trial in self.state.rejected]
+        if rejected and rejected[-1].status != "over_limit":
+            return f"no candidate could be finished; the last, trial {rejected[-1].trial}: {rejected[-1].reason}"
+        too_slow = [trial for trial in measured if trial.status == "over_limit"]
+        if too_slow:
+            fastest = min(too_slow, key=lambda trial: trial.latency_ms or 0.0)
+            return (
+                f"no candidate meets {self.settings.latency_ms:g} ms on {self.settings.device}: the fastest seen is "
+                f"{fastest.name} at {fastest.latency_ms:.2f} ms; give a latency target above that, or more trials"
+            )
+        return f"every trial failed; the first: {self.state.trials[0].reason}"
+
+    # ---- small things
+
+    def _space(self) -> SearchSpace:
+        settings = self.settings
+        teacher = architecture_of_fields(self.state.teacher or {})
+        return SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
+
+    def _trial(self, number: int) -> TrialState:
+        return self.state.trials[number - 1]
+
+    def _running(self) -> list[TrialState]:
+        return [trial for trial in self.state.trials if trial.status == "running"]
+
+    def _feasible(self) -> list[TrialState]:
+        """Trained candidates within the limit, the most accurate first, of equals the fastest."""
+        trained = [trial for trial in self.state.trials if trial.status == "trained"]
+        return sorted(trained, key=lambda trial: (-(trial.accuracy or 0.0), trial.latency_ms))
+
+    def _do(self, kind: str, number: int | None, payload: dict[str, Any]) -> None:
+        command_id = ".".join([self.state.run_id, *([] if number is None else [str(number)]), kind])
+        self.state.pending[command_id] = {"kind": kind, "trial": number}
+        self.effects.append(Do(command_id, kind, number, payload))
+
+    def _stop(self, command_id: str) -> None:
+        del self.state.pending[command_id]
+        self.effects.append(Stop(command_id))
+
+    def _stop_commands_of(self, number: int) -> None:
+        for command_id in [each for each, command in self.state.pending.items() if command["trial"] == number]:
+            self._stop(command_id)
+
+    def _say(self, message: str, trial: int | None = None, level: str = "info") -> None:
+        self.effects.append(Say(message, trial, level))
+
+
+def fields_of_architecture(architecture: Architecture) -> dict[str, Any]:
+    """An architecture's fields as JSON values."""
+    return {**asdict(architecture), "ffn_sizes": list(architecture.ffn_sizes)}
+
+
+def architecture_of_fields(values: Mapping[str, Any]) -> Architecture:
+    """The architecture whose fields, as JSON, are `values`."""
+    return Architecture(**{**values, "ffn_sizes": tuple(values["ffn_sizes"])})
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,124 @@
+"""What a user asks of one search, as one flat value: prefilled so that Start works at once, checked before anything is written.
+
+Names that live elsewhere (task, device, teacher) are checked by their owners when a run starts (`jobs.driver.start_run`); here
+are the checks that need no file and no library, so that the page can say what is wrong while the user types.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from data.errors import UsageError
+from engine.strategies import strategy_names
+
+LOSSES = ("logits", "hidden", "attention")
+PRECISIONS = ("fp32",)
+
+
+def default_task() -> str:
+    """STS-B where a folder of GLUE files is set, else a task that the project generates: no network is needed for either."""
+    return "stsb" if os.environ.get("POCKETFORMER_GLUE_DIR") else "paraphrase"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One search: what to learn, from whom, for which device, how fast, and how hard to look.
+
+    Raises:
+        UsageError: a value that no search can have; one line that names it and says what to give.
+    """
+
+    task: str = field(default_factory=default_task)
+    teacher: str = "minilm"
+    device: str = "host"
+    latency_ms: float = 5.0  # the limit rL of CANAO section 3.3: batch 1, `seq_len` tokens, median
+    trials: int = 8  # candidates compiled and measured; those within the limit are trained too
+    strategy: str = "reinforce"
+    seed: int = 0
+    text: str | None = None  # unlabelled, for distillation: a file, a .gz or a folder; None: the task's own and generated
+    seq_len: int = 128  # tokens
+    precision: str = "fp32"
+    threads: int | None = None  # of a measured inference; None: the device's physical cores
+    screened: int = 4  # samples compared by predicted latency for each trial; 1: each sample gets its trial, as in CANAO
+    parallel: int = 1  # candidates under way at once; more than one pays off with more than one training worker
+    early_epochs: int = 1  # the early-stage accuracy of CANAO section 3.3
+    final_epochs: int = 3  # of the best candidate, trained to the end
+    distil_seconds: int = 90  # for each shared body (one for a depth and hidden size), and for the best one more; cached
+    # Of distillation; none: plain fine-tuning (CANAO Table 3 compares the two). "logits" fine-tunes the whole teacher first, which
+    # takes minutes, and a student distilled by the other two comes within 0.02 of that teacher on STS-B anyway.
+    losses: tuple[str, ...] = ("hidden", "attention")
+    depths: tuple[int, ...] = ()  # the search space; nothing: derived from the teacher (`engine.space`)
+    hidden_sizes: tuple[int, ...] = ()
+    ffn_sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("task", "teacher", "device"):
+            _require(bool(getattr(self, name).strip()), f"{name} is empty; give a name")
+        _require(
+            math.isfinite(self.latency_ms) and self.latency_ms > 0,
+            f"latency target {self.latency_ms:g} ms: give a number of milliseconds above 0",
+        )
+        for name in ("trials", "seq_len", "screened", "parallel", "early_epochs", "final_epochs"):
+            value = getattr(self, name)
+            _require(value >= 1, f"{name} is {value}; give 1 or more")
+        for name in ("seed", "distil_seconds"):
+            value = getattr(self, name)
+            _require(value >= 0, f"{name} is {value}; give 0 or more")
+        _require(self.threads is None or self.threads >= 1, f"threads is {self.threads}; give 1 or more")
+        _require_known("strategy", self.strategy, strategy_names())
+        _require_known("precision", self.precision, PRECISIONS)
+        for loss in self.losses:
+            _require_known("loss", loss, LOSSES)
+        for name in ("depths", "hidden_sizes", "ffn_sizes"):
+            _require(all(size >= 1 for size in getattr(self, name)), f"{name} must be whole numbers above 0")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """Settings from JSON or a form; what is not given keeps its default.
+
+        Raises:
+            UsageError: an unknown name, a wrong type, or an impossible value.
+        """
+        types = get_type_hints(cls)
+        unknown = sorted(set(values) - set(types))
+        _require(not unknown, f"unknown setting '{', '.join(unknown)}'; known are {', '.join(types)}")
+        return cls(**{name: _converted(name, value, types[name]) for name, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(each.name for each in fields(cls))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def _require_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    _require(name in known, f"unknown {what} '{name}'; take one of {', '.join(known)}")
+
+
+def _converted(name: str, value: Any, wanted: Any) -> Any:
+    """`value` as the field's type, where JSON and forms leave no doubt; strings are never turned into numbers."""
+    if isinstance(wanted, UnionType):
+        options = [option for option in get_args(wanted) if option is not type(None)]
+        return None if value is None else _converted(name, value, options[0])
+    if get_origin(wanted) is tuple:
+        _require(isinstance(value, list | tuple), f"{name} must be a list")
+        return tuple(_converted(name, item, get_args(wanted)[0]) for item in value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    _require(isinstance(value, wanted) and not isinstance(value, bool), f"{name} is {value!r}; give a {_spoken[wanted]}")
+    return value
+
+
+_spoken = {str: "text", int: "whole number", float: "number"}

@@ -1,0 +1,159 @@
+"""The architectures a search may propose, in CANAO's two phases (section 3.3): first the depth, then the sizes at that depth.
+
+Widths follow the teacher, whose weights a student inherits: its head width, at most its hidden size, shares of its FFN size.
+A student narrower than its teacher keeps the teacher's embeddings and projects them (`Architecture.embedding_size`).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from data.errors import UsageError
+from engine.architecture import Architecture
+
+SMALLEST_HIDDEN_SIZE = 256  # accuracy drops below it (CANAO section 3.3)
+SIZE_STEP = 64  # the kernels' tiles; also the head width of BERT
+DEPTHS_ONE_BY_ONE = 6  # deeper than this, every second depth is offered
+FFN_QUARTERS = (1, 2, 3)  # of the teacher's FFN size, beside the whole
+PHASE_ONE_EIGHTHS = 3  # of the trials look for the depth
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice of the policy: `kind` is depth, hidden or ffn; `options` are its values, ascending."""
+
+    kind: str
+    options: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What may be proposed. All tuples ascend."""
+
+    teacher: Architecture
+    depths: tuple[int, ...]
+    hidden_sizes: tuple[int, ...]
+    ffn_sizes: tuple[int, ...]
+
+    @classmethod
+    def for_teacher(
+        cls,
+        teacher: Architecture,
+        depths: Sequence[int] = (),
+        hidden_sizes: Sequence[int] = (),
+        ffn_sizes: Sequence[int] = (),
+    ) -> "SearchSpace":
+        """The space of one teacher; what is given replaces what would be derived.
+
+        Raises:
+            UsageError: a given size that no student of this teacher can inherit.
+        """
+        teacher_ffn = max(teacher.ffn_sizes)
+        _check_at_most("depths", depths, teacher.layers, "layers")
+        _check_at_most("hidden_sizes", hidden_sizes, teacher.hidden_size, "hidden size")
+        _check_at_most("ffn_sizes", ffn_sizes, teacher_ffn, "FFN size")
+        for size in hidden_sizes:
+            if size % teacher.head_size:
+                raise UsageError(f"hidden size {size} is not a multiple of the teacher's head width {teacher.head_size}")
+        derived_hidden = {teacher.hidden_size} | {
+            size for size in range(SMALLEST_HIDDEN_SIZE, teacher.hidden_size, SIZE_STEP) if size % teacher.head_size == 0
+        }
+        derived_ffn = {teacher_ffn} | {
+            max(SIZE_STEP, quarters * teacher_ffn // 4 // SIZE_STEP * SIZE_STEP) for quarters in FFN_QUARTERS
+        }
+        derived_depths = {teacher.layers} | {
+            depth for depth in range(1, teacher.layers) if depth <= DEPTHS_ONE_BY_ONE or depth % 2 == 0
+        }
+        return cls(
+            teacher,
+            tuple(sorted(set(depths) or derived_depths)),
+            tuple(sorted(set(hidden_sizes) or derived_hidden)),
+            tuple(sorted(size for size in set(ffn_sizes) or derived_ffn if size <= teacher_ffn)),
+        )
+
+    @property
+    def reference_ffn_size(self) -> int:
+        """The FFN size of phase 1: the smallest, so that depth is what latency is spent on (CANAO section 3.2: of two models with the
+        same FLOPs the deeper one is better). The hidden size of phase 1 is the teacher's, as a cut in width costs most."""
+        return self.ffn_sizes[0]
+
+    def vocabulary(self) -> dict[str, int]:
+        """The number of options of each kind of decision."""
+        return {"depth": len(self.depths), "hidden": len(self.hidden_sizes), "ffn": len(self.ffn_sizes)}
+
+    def decisions(self, phase: int, depth: int | None = None) -> tuple[Decision, ...]:
+        """What is decided for one candidate: phase 1 its depth; phase 2 its hidden size, then each layer's FFN size."""
+        if phase == 1:
+            return (Decision("depth", self.depths),)
+        if depth is None:
+            raise ValueError("phase 2 needs the depth that phase 1 has found")
+        return (Decision("hidden", self.hidden_sizes), *(Decision("ffn", self.ffn_sizes) for _ in range(depth)))
+
+    def architecture(self, phase: int, choices: Sequence[int]) -> Architecture:
+        """The candidate of `choices`: for each of `decisions(phase, …)` the index of its option."""
+        if phase == 1:
+            return self._sized(self.hidden_sizes[-1], (self.reference_ffn_size,) * self.depths[choices[0]])
+        return self._sized(self.hidden_sizes[choices[0]], tuple(self.ffn_sizes[choice] for choice in choices[1:]))
+
+    def smallest_choices(self, phase: int, depth: int | None = None) -> tuple[int, ...]:
+        return (0,) * len(self.decisions(phase, depth))
+
+    def ascending(
+        self, phase: int, depth: int | None, acceptable: Callable[[Architecture], bool]
+    ) -> Iterator[tuple[tuple[int, ...], Architecture]]:
+        """Every acceptable candidate of a phase, from small to large, where larger FFN sizes never mend an unacceptable one.
+
+        Costs one `acceptable` call for each candidate and each of its next larger ones, so that the first few of a space of
+        millions are cheap, and an exhausted space is known as such.
+        """
+        decisions = self.decisions(phase, depth)
+        for first in range(len(decisions[0].options)):
+            waiting = deque([(first,) + (0,) * (len(decisions) - 1)])
+            met = set(waiting)
+            while waiting:
+                choices = waiting.popleft()
+                architecture = self.architecture(phase, choices)
+                if not acceptable(architecture):
+                    continue
+                yield choices, architecture
+                for position in range(1, len(decisions)):
+                    larger = (*choices[:position], choices[position] + 1, *choices[position + 1 :])
+                    if larger[position] < len(decisions[position].options) and larger not in met:
+                        met.add(larger)
+                        waiting.append(larger)
+
+    def _sized(self, hidden_size: int, ffn_sizes: tuple[int, ...]) -> Architecture:
+        width = self.teacher.embedding_size or self.teacher.hidden_size
+        return replace(
+            self.teacher,
+            hidden_size=hidden_size,
+            heads=hidden_size // self.teacher.head_size,
+            ffn_sizes=ffn_sizes,
+            embedding_size=0 if width == hidden_size else width,
+        )
+
+
+def phase_one_trials(trials: int) -> int:
+    """How many of `trials` look for the depth: three eighths, at least one."""
+    return max(1, trials * PHASE_ONE_EIGHTHS // 8)
+
+
+def at_least_as_large(candidate: Architecture, other: Architecture) -> bool:
+    """Whether `candidate` cannot be faster than `other`: no dimension is smaller, whatever the order of the layers.
+
+    The multiply-accumulates are compared too, as a hidden size below the embedding's costs a projection.
+    """
+    ours, theirs = (sorted(each.ffn_sizes, reverse=True) for each in (candidate, other))
+    return (
+        len(ours) >= len(theirs)
+        and candidate.hidden_size >= other.hidden_size
+        and all(mine >= yours for mine, yours in zip(ours, theirs, strict=False))
+        and candidate.mult_adds() >= other.mult_adds()
+    )
+
+
+def _check_at_most(name: str, sizes: Sequence[int], largest: int, what: str) -> None:
+    if sizes and max(sizes) > largest:
+        raise UsageError(
+            f"{name} up to {max(sizes)}, but the teacher's {what} is {largest}; a student is no larger than its teacher"
+        )

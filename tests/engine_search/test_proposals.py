@@ -1,0 +1,89 @@
+"""Which candidates get a trial: none twice, none that must be too slow, and the enumeration ends where the space does."""
+
+from engine.architecture import PRESETS, Architecture
+from engine.proposals import LARGEST_RESAMPLING, Tried, known_reward, next_proposal, predicted_latency_ms
+from engine.space import SearchSpace
+
+SPACE = SearchSpace.for_teacher(PRESETS["minilm-l6"])
+
+
+class Stubborn:
+    """A strategy that proposes the same for ever, and remembers what it was told."""
+
+    def __init__(self, *choices: int) -> None:
+        self.choices = choices
+        self.told: list[float] = []
+        self.asked = 0
+
+    def propose(self, decisions):
+        self.asked += 1
+        return self.choices
+
+    def observe(self, decisions, choices, reward):
+        self.told.append(reward)
+
+    def to_state(self):
+        return {}
+
+
+def tried(name: str, latency_ms: float | None = None, reward: float | None = None) -> Tried:
+    return Tried(Architecture.parse(name), latency_ms, reward)
+
+
+def test_a_new_candidate_is_the_strategys():
+    proposal = next_proposal(SPACE, Stubborn(2), 1, None, [], 5.0)
+    assert str(proposal.architecture) == "L3-H384-A12-F384"
+
+
+def test_a_duplicate_is_replayed_once_and_replaced():
+    strategy = Stubborn(2)
+    proposal = next_proposal(SPACE, strategy, 1, None, [tried("L3-H384-A12-F384", 4.0, 0.9)], 5.0)
+    assert strategy.told == [0.9]
+    assert strategy.asked == LARGEST_RESAMPLING
+    assert str(proposal.architecture) != "L3-H384-A12-F384"
+
+
+def test_a_failed_or_running_duplicate_teaches_nothing():
+    strategy = Stubborn(2)
+    assert next_proposal(SPACE, strategy, 1, None, [tried("L3-H384-A12-F384")], 5.0) is not None
+    assert strategy.told == []
+
+
+def test_a_larger_candidate_than_one_too_slow_is_known():
+    slow = [tried("L3-H384-A12-F384", 6.0, -1.2)]
+    assert known_reward(Architecture.parse("L5-H384-A12-F384"), slow, 5.0) == -1.2
+    assert known_reward(Architecture.parse("L5-H384-A12-F256"), slow, 5.0) is None
+    strategy = Stubborn(4)
+    proposal = next_proposal(SPACE, strategy, 1, None, slow, 5.0)
+    assert proposal.architecture.layers < 3
+    assert strategy.told == [-1.2]
+
+
+def test_the_replacement_uses_the_limit_best_by_the_pace_so_far():
+    """6 ms for six layers: four layers take 4 of the 4.5 ms allowed, five would be over."""
+    proposal = next_proposal(SPACE, Stubborn(5), 1, None, [tried("L6-H384-A12-F384", 6.0, -1.3)], 4.5)
+    assert proposal.architecture.layers == 4
+
+
+def test_pace_is_that_of_the_most_similar_candidate():
+    seen = [tried("L1-H384-A12-F768", 3.0), tried("L6-H384-A12-F768", 6.0)]
+    assert predicted_latency_ms(Architecture.parse("L5-H384-A12-F768"), seen) == 5.0
+    assert predicted_latency_ms(Architecture.parse("L5-H384-A12-F768"), []) is None
+
+
+def test_an_exhausted_phase_has_no_proposal():
+    everything = [tried(f"L{depth}-H384-A12-F384", 1.0, 0.5) for depth in SPACE.depths]
+    assert next_proposal(SPACE, Stubborn(0), 1, None, everything, 5.0) is None
+
+
+def test_when_the_smallest_is_too_slow_nothing_is_left():
+    slow = [tried("L1-H256-A8-F384-E384", 9.0, -1.8)]
+    assert next_proposal(SPACE, Stubborn(2, 0), 2, 1, slow, 5.0) is None
+
+
+def test_every_candidate_of_a_small_space_is_found_once():
+    space = SearchSpace.for_teacher(PRESETS["minilm-l6"], depths=(2,), hidden_sizes=(384,), ffn_sizes=(384, 768, 1152))
+    seen: list[Tried] = []
+    while (proposal := next_proposal(space, Stubborn(0, 0, 0), 2, 2, seen, 5.0)) is not None:
+        seen.append(Tried(proposal.architecture, 1.0, 0.1))
+    assert len({str(each.architecture) for each in seen}) == len(seen) == 9

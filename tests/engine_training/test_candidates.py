@@ -1,0 +1,142 @@
+"""A candidate from its architecture to an accuracy and to a program, as `jobs` calls it, on a user's own file."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import PAIRS, TINY, write_model
+
+from data.errors import Cancelled, ModelError, UsageError
+from engine.architecture import Architecture
+from engine.candidates import evaluate_candidate, export_candidate
+from engine.export import export_reference, reference_model
+from engine.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("steps_of_100_ms")
+
+STUDENT = replace(TINY, ffn_sizes=(16, 8))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A search on a small CSV file with a small teacher."""
+    table = tmp_path / "alike.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["one", "two", "score"])
+        for number, (first, second) in enumerate(PAIRS * 4):
+            writer.writerow([f"{first} {number % 7}", second, 1.0 + 4.0 * (first.split()[0] == second.split()[0])])
+    (tmp_path / "text.txt").write_text("the man plays a song . the woman eats .\n" * 5)
+    return Settings(
+        task=f"{table}?text=one&pair=two&label=score&kind=regression",
+        teacher=str(write_model(tmp_path / "teacher")),
+        text=str(tmp_path / "text.txt"),
+        seq_len=32,
+        distil_seconds=1,
+        final_epochs=2,
+        ffn_sizes=(8, 16),
+    )
+
+
+def test_early_and_final_accuracy_differ_in_their_rows_and_bodies(settings: Settings, tmp_path: Path) -> None:
+    early, final = (
+        evaluate_candidate(STUDENT, settings, stage=stage, workdir=tmp_path / stage) for stage in ("early", "final")
+    )
+    for result in (early, final):
+        assert 0 <= result.accuracy <= 1
+        assert result.accuracy == next(iter(result.metrics.values()))
+        assert list(result.metrics) == ["pearson", "spearman"]
+        assert result.outputs == 1
+        assert result.weights.is_file()
+    assert len(list((tmp_path / "home" / "cache" / "trunks").glob("*/body.safetensors"))) == 2
+
+
+def test_finished_work_is_not_done_again(settings: Settings, tmp_path: Path) -> None:
+    first = evaluate_candidate(STUDENT, settings, stage="early", workdir=tmp_path / "work")
+    written = first.weights.stat().st_mtime_ns
+    assert evaluate_candidate(STUDENT, settings, stage="early", workdir=tmp_path / "work") == first
+    assert first.weights.stat().st_mtime_ns == written
+    evaluate_candidate(STUDENT, replace(settings, seed=1), stage="early", workdir=tmp_path / "work")
+    assert first.weights.stat().st_mtime_ns != written
+
+
+@pytest.mark.parametrize("losses", [(), ("logits",), ("hidden",), ("hidden", "attention", "logits")])
+def test_every_choice_of_losses_trains(settings: Settings, tmp_path: Path, losses: tuple[str, ...]) -> None:
+    asked = replace(settings, losses=losses, distil_seconds=0 if not losses else 1)
+    result = evaluate_candidate(STUDENT, asked, stage="final", workdir=tmp_path / "work")
+    assert result.weights.is_file()
+    assert (tmp_path / "home" / "cache" / "teachers").exists() == ("logits" in losses)
+
+
+def test_cancelling_leaves_nothing_that_looks_finished(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        evaluate_candidate(STUDENT, settings, stage="early", workdir=tmp_path / "work", should_stop=lambda: True)
+    assert not (tmp_path / "work" / "early.json").exists()
+
+
+def test_progress_names_what_is_done(settings: Settings, tmp_path: Path) -> None:
+    told: list[tuple[str, float]] = []
+    evaluate_candidate(
+        STUDENT,
+        settings,
+        stage="early",
+        workdir=tmp_path / "work",
+        progress=lambda message, fraction, data: told.append((message, fraction)),
+    )
+    assert told[0][0].startswith("distilling 2 layers")
+    assert told[-1] == ("training, epoch 1 of 1", 1.0)
+
+
+def test_what_cannot_be_learned_is_refused(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="larger than its teacher"):
+        evaluate_candidate(replace(TINY, ffn_sizes=(8,) * 9), settings, stage="early", workdir=tmp_path / "work")
+    with pytest.raises(UsageError, match="unknown task"):
+        evaluate_candidate(STUDENT, replace(settings, task="nothing"), stage="early", workdir=tmp_path / "work")
+    with pytest.raises(ModelError):
+        evaluate_candidate(STUDENT, replace(settings, teacher=str(tmp_path)), stage="early", workdir=tmp_path / "work")
+
+
+def test_the_exported_program_answers_as_the_trained_student(settings: Settings, tmp_path: Path) -> None:
+    pytest.importorskip("compiler.build")
+    result = evaluate_candidate(STUDENT, settings, stage="early", workdir=tmp_path / "work")
+    request = export_candidate(STUDENT, settings, result.weights, tmp_path / "out")
+    samples = np.load(request.samples)
+    assert samples["input_ids"].shape[0] >= 16
+    assert samples["input_ids"].shape[1] == 32
+    assert samples["input_ids"].dtype == np.int64
+    program = torch.export.load(str(request.program)).module()
+    names = ("input_ids", "token_type_ids", "attention_mask")
+    for row in range(3):
+        answer = program(*(torch.from_numpy(samples[name][row : row + 1]) for name in names))
+        np.testing.assert_allclose(answer.detach().numpy(), samples["expected"][row : row + 1], atol=1e-5)
+
+
+def test_a_program_for_its_latency_alone_needs_no_training(settings: Settings, tmp_path: Path) -> None:
+    pytest.importorskip("compiler.build")
+    request = export_candidate(STUDENT, settings, None, tmp_path / "out")
+    assert np.isfinite(np.load(request.samples)["expected"]).all()
+    assert not (tmp_path / "home" / "cache" / "trunks").exists()
+
+
+def test_the_wheels_teacher_makes_a_student(settings: Settings, tmp_path: Path) -> None:
+    asked = replace(settings, teacher="minilm", ffn_sizes=(384,), hidden_sizes=(256, 384))
+    architecture = Architecture.parse("L1-H256-A8-F384-E384")
+    result = evaluate_candidate(architecture, asked, stage="early", workdir=tmp_path / "work")
+    assert json.loads((tmp_path / "work" / "early.json").read_text())["result"]["accuracy"] == result.accuracy
+
+
+@pytest.mark.parametrize(("model", "shape"), [("minilm-l6", (16, 384)), ("L1-H64-A2-F64", (16, 64))])
+def test_a_model_without_a_task_answers_with_an_embedding(tmp_path: Path, model: str, shape: tuple[int, int]) -> None:
+    _, samples = export_reference(reference_model(model), 32, tmp_path / "out")
+    expected = np.load(samples)["expected"]
+    assert expected.shape == shape
+    assert expected.dtype == np.float32
+
+
+def test_a_sequence_beyond_the_models_positions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="512 positions"):
+        export_reference(reference_model("L1-H64-A2-F64"), 600, tmp_path / "out")

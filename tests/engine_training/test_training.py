@@ -1,0 +1,105 @@
+"""Fine-tuning learns, goes on where it was killed, and says what is wrong."""
+
+import random
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import PAIRS, TINY
+
+from compiler.quiet import never
+from data.errors import Cancelled, TrainingError
+from engine.encoder import Encoder
+from engine.pace import silent
+from engine.teacher import Teacher
+from engine.tokens import batches_of_rows, encode
+from engine.training import Examples, Recipe, predict, train
+
+RECIPE = Recipe(epochs=100, seed=0, learning_rate=1e-4)
+
+
+@pytest.fixture
+def same(teacher: Teacher) -> Examples:
+    """Whether the two sentences of a pair begin with the same word; the labels are of a scale of their own."""
+    labels = [float(first.split()[0] == second.split()[0]) for first, second in PAIRS]
+    return Examples(encode(teacher.tokenizer, PAIRS, 32), 10 + 40 * torch.tensor(labels))
+
+
+def _fresh(outputs: int = 1) -> Encoder:
+    return Encoder(TINY, outputs, "pair", seed=5)
+
+
+def test_a_regression_is_learned_on_its_own_scale(same: Examples, tmp_path: Path) -> None:
+    encoder = _fresh()
+    seconds = train(encoder, same, RECIPE, "regression", 0, tmp_path / "c", silent, never)
+    predicted = predict(encoder, same.rows, 0, never)[:, 0]
+    assert seconds > 0
+    assert torch.corrcoef(torch.stack([predicted, same.labels]))[0, 1] > 0.9
+    assert 10 < predicted.mean() < 50
+
+
+def test_classes_are_learned(same: Examples, tmp_path: Path) -> None:
+    examples = replace(same, labels=(same.labels > 30).long())
+    encoder = _fresh(2)
+    train(encoder, examples, RECIPE, "classification", 0, tmp_path / "c", silent, never)
+    assert (predict(encoder, same.rows, 0, never).argmax(dim=1) == examples.labels).float().mean() > 0.9
+
+
+def test_a_teacher_can_be_learned_from_alone(same: Examples, tmp_path: Path) -> None:
+    """Labels without information, but a teacher who knows."""
+    examples = replace(same, labels=torch.zeros(len(PAIRS), dtype=torch.int64))
+    right = (same.labels > 30).long()
+    examples = replace(examples, teacher_outputs=20.0 * torch.nn.functional.one_hot(right, 2) - 10.0)
+    encoder = _fresh(2)
+    train(encoder, examples, RECIPE, "classification", 0, tmp_path / "c", silent, never)
+    outputs = predict(encoder, same.rows, 0, never)
+    preference = outputs[:, 1] - outputs[:, 0]
+    assert preference[right == 1].min() > preference[right == 0].max()
+
+
+def test_word_embeddings_stay_as_they_are(same: Examples, tmp_path: Path) -> None:
+    encoder = _fresh()
+    before = encoder.embeddings.word_embeddings.weight.clone()
+    train(encoder, same, replace(RECIPE, epochs=1), "regression", 0, tmp_path / "c", silent, never)
+    assert torch.equal(before, encoder.embeddings.word_embeddings.weight)
+
+
+def test_stopped_training_ends_as_if_it_had_not_been_stopped(same: Examples, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=6)
+    whole = _fresh()
+    train(whole, same, recipe, "regression", 0, tmp_path / "whole", silent, never)
+    asked = count()
+    with pytest.raises(Cancelled):
+        train(_fresh(), same, recipe, "regression", 0, tmp_path / "parts", silent, lambda: next(asked) == 3)
+    resumed = _fresh()
+    train(resumed, same, recipe, "regression", 0, tmp_path / "parts", silent, never)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+
+
+def test_a_step_in_parts_is_the_same_step(same: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long rows make a step longer than a waiting latency measurement should wait; it is then taken in parts."""
+    recipe = replace(RECIPE, epochs=2)
+    whole, parts = _fresh(), _fresh()
+    train(whole, same, recipe, "regression", 0, tmp_path / "whole", silent, never)
+    monkeypatch.setattr("engine.training._busy_tokens", lambda architecture: 64)
+    train(parts, same, recipe, "regression", 0, tmp_path / "parts", silent, never)
+    first, second = (predict(encoder, same.rows, 0, never) for encoder in (whole, parts))
+    torch.testing.assert_close(first, second, atol=2e-2, rtol=1e-2)
+
+
+def test_a_loss_that_is_no_number_is_told(same: Examples, tmp_path: Path) -> None:
+    encoder = _fresh()
+    encoder.layers[0].output.dense.bias.data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="not a number"):
+        train(encoder, same, RECIPE, "regression", 0, tmp_path / "c", silent, never)
+
+
+def test_batches_hold_every_row_once_and_little_padding(teacher: Teacher) -> None:
+    rows = encode(teacher.tokenizer, [*PAIRS, *(first for first, _ in PAIRS)], 32)
+    batches = batches_of_rows(rows, 8, random.Random(0))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))
+    lengths = [[len(rows[index].ids) for index in batch] for batch in batches]
+    assert max(max(batch) - min(batch) for batch in lengths) <= 8
