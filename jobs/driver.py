@@ -1,0 +1,239 @@
+"""Carries a search out: feeds what has happened to `engine.search.step`, keeps each step in the store, executes commands.
+
+The store is the truth. Any process may call `advance` or `execute` at any time, twice or at once, and may be killed anywhere:
+a step is one compare-and-swap, a command is claimed by one worker at a time, and what a dead worker had is claimed again.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from data.errors import Cancelled, PocketformerError, StoreError
+from data.store import Command, Note, Run, Store, Trial, new_run_id
+from engine.search import (
+    Cancel,
+    Do,
+    Effect,
+    Event,
+    Finished,
+    Say,
+    SearchState,
+    Start,
+    Stop,
+    TrialState,
+    architecture_of_fields,
+    initial_state,
+    step,
+)
+from engine.settings import Settings
+from jobs.pulse import Progress, Pulse
+from jobs.work import WORK, Job, Work
+
+MOST_DEATHS = 3  # of the workers of one command; then it is taken to be what kills them
+STALE_AFTER_S = 30.0  # without a heartbeat, a worker counts as dead
+KEEP_TRYING_S = 600.0  # to report the end of work, when the store is away: training is too dear to lose
+QUEUES = {
+    "prepare": "train",
+    "train": "train",
+    "final_train": "train",
+    "compile": "compile",
+    "bundle": "compile",
+    "measure": "measure",
+}
+
+log = logging.getLogger(__name__)
+
+
+def never() -> bool:
+    """For work that nothing interrupts."""
+    return False
+
+
+def worker_name() -> str:
+    """A name for this process and thread as a worker, unlike any other's."""
+    return f"{socket.gethostname()}-{os.getpid()}-{threading.get_native_id()}"
+
+
+def start_run(store: Store, settings: Settings) -> str:
+    """Checks the settings with those who know the names in them, and begins the run; its id.
+
+    Raises:
+        UsageError: no such task, device, teacher or text; nothing is written then.
+    """
+    settings = checked(settings)
+    run_id = new_run_id()
+    store.create_run(run_id, settings.to_dict(), initial_state(run_id, settings).to_json())
+    advance(store, run_id)
+    return run_id
+
+
+def advance(store: Store, run_id: str) -> list[Command]:
+    """Feeds everything that has happened to the search until nothing is new; the commands that this call has queued."""
+    queued: list[Command] = []
+    while True:
+        run = store.run(run_id)
+        if run.over or run.state is None:
+            return queued
+        state = SearchState.from_json(run.state)
+        news = _news(store, run, state)
+        if not news:
+            return queued
+        effects: list[Effect] = []
+        before = {trial.trial: trial for trial in state.trials}
+        for event in news:
+            state, more = step(state, event)
+            effects += more
+        commands = [
+            Command(each.command_id, run_id, each.trial, each.kind, each.payload) for each in effects if isinstance(each, Do)
+        ]
+        committed = store.commit_step(
+            run_id,
+            run.state_version,
+            state=state.to_json(),
+            status=state.status,
+            error=state.error,
+            trials=[_row(run_id, trial, state) for trial in state.trials if trial != before.get(trial.trial)],
+            commands=commands,
+            stop=[each.command_id for each in effects if isinstance(each, Stop)],
+            events=[Note(each.message, each.trial, each.level) for each in effects if isinstance(each, Say)],
+        )
+        if committed:
+            stopped = {each.command_id for each in effects if isinstance(each, Stop)}
+            queued += [command for command in commands if command.command_id not in stopped]
+
+
+def execute(
+    store: Store,
+    command_id: str,
+    worker: str,
+    *,
+    work: Mapping[str, Work] = WORK,
+    closing: Callable[[], bool] = never,
+    stale_after_s: float = STALE_AFTER_S,
+) -> list[Command]:
+    """Claims a command, does its work, reports the end, and advances its run; the commands queued by that.
+
+    Nothing happens when somebody else has the command, or when it is over. When `closing()` turns true the work is broken off
+    and the command goes back to the queue, for another worker or for this machine's next start.
+    """
+    command = store.claim(command_id, worker, stale_after_s)
+    if command is None:
+        return []
+    with Pulse(store, command_id, worker) as pulse:
+        if command.attempts > MOST_DEATHS:
+            times = f"{MOST_DEATHS} workers died while they carried out '{command.kind}'"
+            _keep_trying(lambda: store.finish(command_id, worker, error=f"{times}; is there enough memory?"))
+            return advance(store, command.run_id)
+        settings = Settings.from_dict(store.run(command.run_id, with_state=False).settings)
+        job = Job(store, settings, command, Progress(store, command), lambda: pulse.lost() or closing())
+        try:
+            result = work[command.kind](job)
+        except Cancelled:
+            if closing() and not pulse.lost():
+                store.release(command_id, worker)
+                return []
+            _keep_trying(lambda: store.finish(command_id, worker, stopped=True))
+        except PocketformerError as error:
+            message = str(error)
+            _keep_trying(lambda: store.finish(command_id, worker, error=message))
+        except Exception as error:
+            log.exception("%s failed", command_id)
+            message = f"{command.kind}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            _keep_trying(lambda: store.finish(command_id, worker, error=message))
+        else:
+            _keep_trying(lambda: store.finish(command_id, worker, result=result))
+    return advance(store, command.run_id)
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings with all names known and all paths absolute, as workers have other working folders. A user's own task is read,
+    so that what is wrong with it is known before anything is written.
+
+    Raises:
+        UsageError: a name that its owner does not know, or a file that is no task; one line that says what to give.
+    """
+    from compiler.devices import check_device
+    from data.tasks import load_task, task_names
+    from data.text import text_files
+    from engine.space import SearchSpace
+    from engine.teacher import HUB_ID, teacher_architecture, teacher_names
+
+    check_device(settings.device)
+    task = settings.task
+    if task not in {info.name for info in task_names()}:
+        load_task(task)
+        path, question, options = task.partition("?")
+        task = f"{_absolute(path)}{question}{options}"
+    settings = replace(
+        settings,
+        task=task,
+        teacher=_absolute(settings.teacher) if settings.teacher not in teacher_names() else settings.teacher,
+        text=_absolute(settings.text) if settings.text else None,
+    )
+    if settings.text:
+        text_files(settings.text)
+    if settings.teacher not in teacher_names() and HUB_ID.fullmatch(settings.teacher):
+        return settings  # its download belongs to a worker: the first command
+    teacher = teacher_architecture(settings.teacher)
+    SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
+    return settings
+
+
+def _absolute(name: str) -> str:
+    """The absolute path of what exists; a name of something else as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name
+
+
+def _news(store: Store, run: Run, state: SearchState) -> list[Event]:
+    """What the search has not been told yet."""
+    if state.stage == "new":
+        return [Start()]
+    if run.status == "cancelling":
+        return [Cancel()]
+    return [
+        Finished(command.command_id, command.status, command.result, command.error)  # type: ignore[arg-type]
+        for command in store.commands(run.run_id)
+        if command.command_id in state.pending and command.over
+    ]
+
+
+def _row(run_id: str, trial: TrialState, state: SearchState) -> Trial:
+    architecture = architecture_of_fields(trial.architecture)
+    latency = trial.latency or {}
+    return Trial(
+        run_id,
+        trial.trial,
+        trial.phase,
+        trial.name,
+        trial.status,
+        latency_ms=latency.get("latency_ms"),
+        latency_p10_ms=latency.get("p10_ms"),
+        latency_p90_ms=latency.get("p90_ms"),
+        latency_source=latency.get("source"),
+        accuracy=trial.accuracy,
+        final_accuracy=trial.final_accuracy,
+        reward=trial.reward,
+        reason=trial.reason,
+        parameters=architecture.parameters(),
+        flops=architecture.flops(int(state.settings["seq_len"])),
+    )
+
+
+def _keep_trying(report: Callable[[], object]) -> None:
+    """Calls `report` until the store takes it; after ten minutes without a store its error goes through."""
+    deadline = time.monotonic() + KEEP_TRYING_S
+    while True:
+        try:
+            report()
+            return
+        except StoreError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting for the store: %s", error)
+            time.sleep(1.0)

@@ -1,0 +1,255 @@
+"""What each kind of command does: one engine or compiler function, its files, and a result that is JSON.
+
+Every function may be carried out again after a crash, on the same or on another machine: it finds finished parts (a built
+folder, a training checkpoint, a cached trunk) or makes them anew.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from data.errors import Cancelled, MeasureError
+from data.home import subfolder
+from data.store import ArtifactRef, Command, Measurement, Store
+from engine.architecture import Architecture
+from engine.search import architecture_of_fields, fields_of_architecture
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from compiler.build import Built
+    from compiler.measure import Latency
+
+# What else runs on a machine comes and goes; a candidate that may be trained already is worth a second look.
+MEASURE_TRIES = 3
+MEASURE_PAUSE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command with what its work needs. `progress(message, fraction, data)` goes to the user's log."""
+
+    store: Store
+    settings: Settings
+    command: Command
+    progress: Callable[..., None]
+    should_stop: Callable[[], bool]
+
+    @property
+    def architecture(self) -> Architecture:
+        return architecture_of_fields(self.command.payload["architecture"])
+
+    @property
+    def folder(self) -> Path:
+        """Where this trial's files lie."""
+        return subfolder("runs", self.command.run_id, str(self.command.trial or 0))
+
+    @property
+    def title(self) -> str:
+        return f"Trial {self.command.trial}"
+
+
+Work = Callable[[Job], dict[str, Any]]
+
+
+def prepare(job: Job) -> dict[str, Any]:
+    """Reads task and teacher, so that what is wrong with them is known before the first trial; the teacher's architecture."""
+    from data.tasks import load_task
+    from engine.teacher import load_teacher
+
+    job.progress(f"Reading task {job.settings.task}")
+    task = load_task(job.settings.task)
+    job.progress(f"Reading teacher {job.settings.teacher}")
+    teacher = load_teacher(job.settings.teacher)
+    return {"task": task.name, "teacher": fields_of_architecture(teacher.architecture)}
+
+
+def compile_candidate(job: Job) -> dict[str, Any]:
+    """Builds the candidate with weights of no meaning: its latency is the same."""
+    built = _build(job, None, job.folder / "built")
+    return {"folder": str(built.folder), **_facts(built)}
+
+
+def measure_candidate(job: Job) -> dict[str, Any]:
+    """Times the candidate on the device; builds it first where another machine has compiled it."""
+    folder = Path(job.command.payload["folder"])
+    if not folder.exists():
+        folder = _build(job, None, job.folder / "built").folder
+    result = _measure(job, folder)
+    shutil.rmtree(folder, ignore_errors=True)  # as large as the model's weights, and a search has many candidates
+    return result
+
+
+def train_candidate(job: Job) -> dict[str, Any]:
+    """The candidate's early-stage accuracy. Its weights are not kept: the best candidate is distilled further, then trained anew."""
+    result = _train(job, "early")
+    Path(result["weights"]).unlink()
+    return result
+
+
+def train_to_the_end(job: Job) -> dict[str, Any]:
+    """The best candidate's final accuracy, and its weights as an artifact, for whichever machine compiles them."""
+    from data.artifacts import Artifacts
+
+    result = _train(job, "final")
+    job.progress(f"{job.title}: keeping the trained weights")
+    sha256 = Artifacts().put(Path(result.pop("weights")), "weights.safetensors", "weights")
+    return {**result, "weights_sha256": sha256}
+
+
+def make_bundle(job: Job) -> dict[str, Any]:
+    """Compiles the trained model, checks it against torch, times it, and packs it into the file that a user ships.
+
+    A model that turns out to be over the limit is not packed: its latency alone is the result.
+    """
+    from data.artifacts import Artifacts
+
+    final = job.command.payload["final"]
+    kept = job.folder / "bundle.json"
+    if kept.exists():  # the worker before this one died after packing: the same bundle again, not a second one
+        result = json.loads(kept.read_text(encoding="utf-8"))
+    else:
+        weights = job.folder / "weights.safetensors"
+        Artifacts().get(final["weights_sha256"], weights)
+        built = _build(job, weights, job.folder / "bundled")
+        latency = _measure(job, built.folder)
+        result = {"latency": latency, **_facts(built)}
+        if latency["latency_ms"] > job.settings.latency_ms:
+            return result
+        path = _pack(job, built, latency)
+        shutil.rmtree(built.folder)
+        result |= {"name": path.name, "sha256": Artifacts().put(path, path.name, "bundle"), "size": path.stat().st_size}
+        part = kept.with_suffix(".part")
+        part.write_text(json.dumps(result), encoding="utf-8")
+        part.replace(kept)
+    job.store.add_artifact(
+        ArtifactRef(result["sha256"], result["name"], "bundle", result["size"], job.command.run_id, job.command.trial)
+    )
+    return result
+
+
+def _pack(job: Job, built: "Built", latency: Mapping[str, Any]) -> Path:
+    """The bundle with its description."""
+    from compiler.bundle import file_name, write_bundle
+    from data.tasks import load_task
+    from engine.teacher import model_folder, read_tokenizer
+
+    settings, payload = job.settings, job.command.payload
+    task = load_task(settings.task)
+    short_name = Path(settings.task.split("?")[0]).stem
+    description = {
+        "architecture": str(job.architecture),
+        "task": {
+            "name": short_name,
+            "kind": task.kind,
+            "pairs": task.text_columns == 2,
+            "label_names": list(task.label_names),
+            "metric": task.metric,
+        },
+        "teacher": settings.teacher,
+        "device": settings.device,
+        "precision": settings.precision,
+        "seq_len": settings.seq_len,
+        "outputs": task.outputs,
+        "latency": {"median_ms": latency["latency_ms"], **{k: v for k, v in latency.items() if k != "latency_ms"}},
+        "accuracy": {"split": "dev", "metrics": payload["final"]["metrics"], "early": payload["early_accuracy"]},
+        "fusion": {"kernels": built.kernels, "blocks": built.blocks},
+        "max_abs_error": built.max_abs_error,
+        "run_id": job.command.run_id,
+        "trial": job.command.trial,
+    }
+    name = file_name(short_name, str(job.architecture), settings.device, latency["latency_ms"])
+    job.progress(f"{job.title}: writing {name}")
+    tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
+    return write_bundle(built.folder, job.folder / name, description, tokenizer.to_str())
+
+
+WORK: Mapping[str, Work] = {
+    "prepare": prepare,
+    "compile": compile_candidate,
+    "measure": measure_candidate,
+    "train": train_candidate,
+    "final_train": train_to_the_end,
+    "bundle": make_bundle,
+}
+
+
+def _train(job: Job, stage: Literal["early", "final"]) -> dict[str, Any]:
+    from engine.candidates import evaluate_candidate
+
+    def progress(message: str, fraction: float | None = None, data: Mapping[str, Any] | None = None) -> None:
+        job.progress(f"{job.title}: {message}", fraction, data)
+
+    result = evaluate_candidate(
+        job.architecture,
+        job.settings,
+        stage=stage,
+        workdir=job.folder / stage,
+        progress=progress,
+        should_stop=job.should_stop,
+    )
+    return {**asdict(result), "weights": str(result.weights)}
+
+
+def _build(job: Job, weights: Path | None, folder: Path) -> "Built":
+    """Compiles into `folder`, anew: what a worker that died may have left there is of no use."""
+    from compiler.build import build
+    from engine.candidates import export_candidate
+
+    job.progress(f"{job.title}: exporting {job.architecture} from torch")
+    request = export_candidate(job.architecture, job.settings, weights, folder.with_name(f"{folder.name}-export"))
+    shutil.rmtree(folder, ignore_errors=True)
+    job.progress(f"{job.title}: compiling for {job.settings.device}")
+    built = build(request, folder, should_stop=job.should_stop)
+    shutil.rmtree(request.program.parent)
+    return built
+
+
+def _measure(job: Job, folder: Path) -> dict[str, Any]:
+    from compiler.measure import measure
+
+    settings = job.settings
+    job.progress(f"{job.title}: waiting for quiet cores, then timing it")
+    for tries_left in reversed(range(MEASURE_TRIES)):
+        try:
+            latency: Latency = measure(folder, settings.device, settings.threads, should_stop=job.should_stop)
+            break
+        except MeasureError as error:
+            if not tries_left:
+                raise
+            job.progress(f"{job.title}: trying again in {MEASURE_PAUSE_S:.0f} s, as {error}")
+            _wait(MEASURE_PAUSE_S, job.should_stop)
+    job.store.add_measurement(
+        Measurement(
+            architecture=str(job.architecture),
+            device=settings.device,
+            precision=settings.precision,
+            threads=latency.threads,
+            seq_len=settings.seq_len,
+            median_ms=latency.median_ms,
+            p10_ms=latency.p10_ms,
+            p90_ms=latency.p90_ms,
+            runs=latency.runs,
+            source=latency.source,
+            run_id=job.command.run_id,
+            trial=job.command.trial,
+        )
+    )
+    facts = asdict(latency)
+    return {"latency_ms": facts.pop("median_ms"), **facts}
+
+
+def _wait(seconds: float, should_stop: Callable[[], bool]) -> None:
+    """Raises Cancelled when the work is no longer wanted."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if should_stop():
+            raise Cancelled("stopped while waiting to measure")
+        time.sleep(0.2)
+
+
+def _facts(built: "Built") -> dict[str, Any]:
+    return {name: value for name, value in asdict(built).items() if name != "folder"}

@@ -1,0 +1,161 @@
+"""The driver on a real store: steps are committed once, commands done once, and whatever dies is done again."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from quick_work import WORK, traced
+from runs import SETTINGS, begin, check_done
+
+from data.errors import CompileError, UsageError
+from data.store import Store
+from engine.settings import Settings
+from jobs.driver import MOST_DEATHS, advance, execute, start_run
+
+
+def carry_out(store: Store, run_id: str, work=WORK, worker: str = "w") -> None:
+    """Everything, one command after the other, in this thread."""
+    queued = advance(store, run_id)
+    while queued or (queued := store.commands(run_id, status="queued")):
+        command = queued.pop(0)
+        queued += execute(store, command.command_id, worker, work=work)
+
+
+def test_a_run_from_start_to_bundle(store: Store):
+    run_id = begin(store)
+    carry_out(store, run_id)
+    check_done(store, run_id)
+
+
+def test_trials_hold_what_was_found(store: Store):
+    run_id = begin(store)
+    carry_out(store, run_id)
+    trial = next(trial for trial in store.trials(run_id) if trial.status == "trained")
+    assert trial.latency_ms == trial.latency_p10_ms == trial.latency_p90_ms
+    assert trial.latency_source == "measured"
+    assert trial.parameters > 10_000_000
+    assert trial.flops > 100_000_000
+    assert trial.reward is not None
+    assert trial.finished_at is not None
+
+
+def test_advance_is_idempotent(store: Store):
+    run_id = begin(store)
+    assert [command.kind for command in advance(store, run_id)] == ["prepare"]
+    assert advance(store, run_id) == []
+    assert len(store.commands(run_id)) == 1
+
+
+def test_a_command_is_done_once(store: Store):
+    run_id = begin(store)
+    (prepare,) = advance(store, run_id)
+    assert execute(store, prepare.command_id, "a", work=WORK)
+    assert execute(store, prepare.command_id, "b", work=WORK) == []
+    assert store.command(prepare.command_id).worker == "a"
+
+
+def test_many_at_once_carry_out_one_run(store: Store, state_folder: Path):
+    """Four threads, all trying every command and advancing as they like."""
+    run_id = begin(store)
+
+    def labour(name: str) -> None:
+        while not store.run(run_id).over:
+            advance(store, run_id)
+            for command in store.unclaimed():
+                execute(store, command.command_id, name, work=WORK)
+
+    crew = [threading.Thread(target=labour, args=(f"w{number}",)) for number in range(4)]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join(60)
+    check_done(store, run_id)
+    begun = [line[0] for line in traced(state_folder) if line[1] == "begun"]
+    assert len(set(begun)) == len(begun)
+
+
+def test_a_failed_compilation_fails_its_trial_with_its_message(store: Store):
+    def compile_candidate(job):
+        if job.command.trial == 2:
+            raise CompileError("TVM ended with signal SIGSEGV; the log is in build.log")
+        return WORK["compile"](job)
+
+    run_id = begin(store)
+    carry_out(store, run_id, {**WORK, "compile": compile_candidate})
+    assert store.run(run_id).status == "done"
+    trial = store.trials(run_id)[1]
+    assert (trial.status, trial.reason) == ("failed", "TVM ended with signal SIGSEGV; the log is in build.log")
+
+
+def test_an_unknown_error_is_one_line_with_its_type(store: Store):
+    def prepare(job):
+        raise ValueError("two\nlines")
+
+    run_id = begin(store)
+    carry_out(store, run_id, {**WORK, "prepare": prepare})
+    assert (store.run(run_id).status, store.run(run_id).error) == ("failed", "prepare: ValueError: two lines")
+
+
+def test_a_command_whose_workers_die_fails_in_the_end(store: Store):
+    run_id = begin(store)
+    (prepare,) = advance(store, run_id)
+    for number in range(MOST_DEATHS):
+        assert store.claim(prepare.command_id, f"dead-{number}", stale_after_s=0)
+    execute(store, prepare.command_id, "w", work=WORK, stale_after_s=0)
+    assert store.run(run_id).status == "failed"
+    assert "3 workers died while they carried out 'prepare'" in store.run(run_id).error
+
+
+def test_a_worker_that_closes_down_puts_its_command_back(store: Store):
+    run_id = begin(store)
+    (prepare,) = advance(store, run_id)
+    execute(store, prepare.command_id, "w", work=WORK)
+    train = next(command for command in store.commands(run_id) if command.kind == "train")
+    execute(store, train.command_id, "w", work=WORK, closing=lambda: True)
+    train = store.command(train.command_id)
+    assert (train.status, train.attempts, train.worker) == ("queued", 0, None)
+    carry_out(store, run_id)
+    check_done(store, run_id)
+
+
+def test_cancelling_stops_the_work_under_way(store: Store, state_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("QUICK_WORK_S", "30")
+    monkeypatch.setattr("jobs.pulse.HEARTBEAT_S", 0.05)
+    run_id = begin(store)
+    (prepare,) = advance(store, run_id)
+    execute(store, prepare.command_id, "w", work=WORK)
+    train = next(command for command in store.commands(run_id) if command.kind == "train")
+    worker = threading.Thread(target=execute, args=(store, train.command_id, "w"), kwargs={"work": WORK})
+    worker.start()
+    while not traced(state_folder):
+        pass
+    store.request_cancel(run_id)
+    advance(store, run_id)
+    assert store.run(run_id).status == "cancelled"
+    worker.join(10)
+    assert not worker.is_alive()
+    assert store.command(train.command_id).status == "stopped"
+    assert {trial.status for trial in store.trials(run_id)} == {"cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "no-such-task"}, "no-such-task"),
+        ({"device": "pixel-99"}, "pixel-99"),
+        ({"teacher": "/no/such/folder"}, "/no/such/folder"),
+        ({"text": "/no/such/text.gz"}, "no text at /no/such/text.gz"),
+        ({"depths": [40]}, "teacher's layers is 6"),
+    ],
+)
+def test_unknown_names_are_refused_before_anything_is_written(store: Store, change, message):
+    with pytest.raises(UsageError, match=message):
+        start_run(store, Settings.from_dict({**SETTINGS.to_dict(), **change}))
+    assert store.runs() == []
+
+
+def test_paths_are_made_absolute(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus.txt").write_text("A sentence of text.\n" * 50)
+    run_id = start_run(store, Settings.from_dict({**SETTINGS.to_dict(), "text": "corpus.txt"}))
+    assert store.run(run_id).settings["text"] == str(tmp_path / "corpus.txt")

@@ -1,0 +1,72 @@
+"""A run in one process, interrupted and resumed."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from quick_work import WORK, traced
+from runs import begin, check_done
+
+from data.store import Store
+from jobs.local import run_local
+
+
+def test_carries_a_run_out_and_shows_its_log(store: Store):
+    run_id = begin(store)
+    lines: list[str] = []
+    run = run_local(store, run_id, lambda event: lines.append(event.message), work=WORK, poll_s=0.02)
+    assert run.status == "done"
+    check_done(store, run_id)
+    assert lines[0].startswith("Search for 'paraphrase' on host within 4.5 ms")
+    assert lines[-1].startswith("Done: ")
+    assert lines == [event.message for event in store.events(run_id)]
+
+
+def test_compilation_runs_beside_training(store: Store, state_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A training that waits for its candidate's measurement ends only when the two are carried out at once."""
+    measured: set[int | None] = set()
+
+    def measure(job):
+        measured.add(job.command.trial)
+        return WORK["measure"](job)
+
+    def train(job):
+        while job.command.kind == "train" and job.command.trial not in measured:
+            time.sleep(0.01)
+        return WORK["train"](job)
+
+    run_id = begin(store)
+    assert run_local(store, run_id, work={**WORK, "measure": measure, "train": train}, poll_s=0.02).status == "done"
+
+
+def test_an_interrupted_run_goes_on(store: Store, state_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("QUICK_WORK_S", "1")
+    run_id = begin(store)
+
+    def interrupt() -> None:
+        while not traced(state_folder):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_local(store, run_id, work=WORK, poll_s=0.02)
+    assert store.run(run_id).status == "running"
+    assert "running" not in {command.status for command in store.commands(run_id)}
+    monkeypatch.setenv("QUICK_WORK_S", "0.01")
+    lines: list[str] = []
+    run_local(store, run_id, lambda event: lines.append(event.message), work=WORK, poll_s=0.02)
+    check_done(store, run_id)
+    assert not any(line.startswith("Search for") for line in lines)
+
+
+def test_a_defect_in_a_thread_is_raised_and_does_not_hang(store: Store, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_arguments, **_options):
+        raise AssertionError("a defect")
+
+    monkeypatch.setattr("jobs.local.execute", broken)
+    with pytest.raises(AssertionError, match="a defect"):
+        run_local(store, begin(store), work=WORK, poll_s=0.02)

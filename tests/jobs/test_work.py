@@ -1,0 +1,138 @@
+"""The work itself, against the engine and the compiler: a measurement that fails is tried again, a bundle is packed once."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from runs import SETTINGS, begin
+
+from compiler.build import Built
+from compiler.measure import Latency
+from data.artifacts import Artifacts
+from data.errors import Cancelled, MeasureError
+from data.store import Command, Store
+from engine.architecture import Architecture
+from engine.search import fields_of_architecture
+from engine.teacher import model_folder
+from jobs import work
+from jobs.work import Job, make_bundle, measure_candidate, prepare
+
+ARCHITECTURE = Architecture.parse("L2-H384-A12-F768")
+LATENCY = Latency(median_ms=3.0, p10_ms=2.9, p90_ms=3.2, runs=100, source="measured", threads=2, cv=0.01)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def job(store: Store, state_folder: Path, said: list[str]):
+    """Makes a job of one kind on trial 1."""
+    run_id = begin(store)
+
+    def make(kind: str, should_stop=lambda: False, **payload) -> Job:
+        command = Command(
+            f"{run_id}.1.{kind}", run_id, 1, kind, {"architecture": fields_of_architecture(ARCHITECTURE), **payload}
+        )
+        return Job(store, SETTINGS, command, lambda message, *_: said.append(message), should_stop)
+
+    return make
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    folder = tmp_path / "built"
+    folder.mkdir()
+    for name in ("model.so", "bench", "weights.bin", "plan.json", "pocketformer.h"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def measuring(monkeypatch: pytest.MonkeyPatch, *answers: Latency | MeasureError) -> list:
+    """The device answers one after the other; the calls so far."""
+    calls: list = []
+
+    def measure(folder, device, threads, should_stop):
+        calls.append(folder)
+        answer = answers[len(calls) - 1]
+        if isinstance(answer, MeasureError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("compiler.measure.measure", measure)
+    monkeypatch.setattr(work, "MEASURE_PAUSE_S", 0.01)
+    return calls
+
+
+def test_prepare_reads_the_task_and_the_teacher(job):
+    result = prepare(job("prepare"))
+    assert result["task"] == "paraphrase"
+    assert (result["teacher"]["hidden_size"], len(result["teacher"]["ffn_sizes"])) == (384, 6)
+    json.dumps(result)
+
+
+def test_a_measurement_is_kept(job, store: Store, built: Path, monkeypatch: pytest.MonkeyPatch):
+    measuring(monkeypatch, LATENCY)
+    result = measure_candidate(job("measure", folder=str(built)))
+    assert (result["latency_ms"], result["p10_ms"], result["source"]) == (3.0, 2.9, "measured")
+    (kept,) = store.measurements(architecture=str(ARCHITECTURE))
+    assert (kept.median_ms, kept.device, kept.seq_len, kept.trial) == (3.0, "host", 128, 1)
+
+
+def test_an_unstable_measurement_is_tried_again(job, built: Path, said: list[str], monkeypatch: pytest.MonkeyPatch):
+    measuring(monkeypatch, MeasureError("latency is unstable"), LATENCY)
+    assert measure_candidate(job("measure", folder=str(built)))["latency_ms"] == 3.0
+    assert any("trying again" in line and "latency is unstable" in line for line in said)
+
+
+def test_a_measurement_that_stays_unstable_fails(job, built: Path, monkeypatch: pytest.MonkeyPatch):
+    calls = measuring(monkeypatch, *[MeasureError("latency is unstable")] * 3)
+    with pytest.raises(MeasureError, match="unstable"):
+        measure_candidate(job("measure", folder=str(built)))
+    assert len(calls) == 3
+
+
+def test_waiting_to_measure_ends_when_it_is_no_longer_wanted(job, built: Path, monkeypatch: pytest.MonkeyPatch):
+    measuring(monkeypatch, MeasureError("latency is unstable"))
+    with pytest.raises(Cancelled):
+        measure_candidate(job("measure", should_stop=lambda: True, folder=str(built)))
+
+
+@pytest.fixture
+def bundle_job(job, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A bundle of weights that exist, with a compiler that is done at once."""
+    weights = tmp_path / "final.safetensors"
+    weights.write_bytes(b"weights")
+    final = {"accuracy": 0.8, "metrics": {"f1": 0.8}, "weights_sha256": Artifacts().put(weights, "w", "weights")}
+    answer = Built(folder=built, kernels=12, compile_s=1.0, max_abs_error=1e-6, kernels_compiled=3, blocks=[])
+    monkeypatch.setattr(work, "_build", lambda job, given, folder: answer)
+    return job("bundle", final=final, early_accuracy=0.7)
+
+
+def test_a_bundle_says_what_it_is_and_is_packed_once(
+    bundle_job: Job, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = measuring(monkeypatch, LATENCY, LATENCY)
+    result = make_bundle(bundle_job)
+    assert make_bundle(bundle_job) == result
+    assert len(calls) == 1
+    (kept,) = store.artifacts(bundle_job.command.run_id)
+    assert (kept.sha256, kept.name, kept.kind) == (result["sha256"], result["name"], "bundle")
+    assert kept.name == "pocketformer-paraphrase-L2-H384-A12-F768-host@3.00ms.zip"
+    with zipfile.ZipFile(Artifacts().get(kept.sha256, tmp_path / "b.zip")) as bundle:
+        model = json.loads(bundle.read("model.json"))
+        assert bundle.read("tokenizer/tokenizer.json") == (model_folder("minilm") / "tokenizer.json").read_bytes()
+    assert model["task"]["label_names"] == ["different", "paraphrase"]
+    assert model["task"]["pairs"] is True
+    assert model["latency"]["median_ms"] == 3.0
+    assert model["accuracy"] == {"split": "dev", "metrics": {"f1": 0.8}, "early": 0.7}
+
+
+def test_a_bundle_over_the_limit_is_not_packed(bundle_job: Job, store: Store, monkeypatch: pytest.MonkeyPatch):
+    measuring(monkeypatch, Latency(**{**vars(LATENCY), "median_ms": 4.6}))
+    result = make_bundle(bundle_job)
+    assert result["latency"]["latency_ms"] == 4.6
+    assert "name" not in result
+    assert store.artifacts(bundle_job.command.run_id) == []
