@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from data.errors import PocketformerError
+from engine.threads import spin_briefly
 
 WRONG_USE = 2
 FAILED = 1
@@ -33,7 +34,10 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--threads", type=int, help="threads of the compiled model")
     search.add_argument("--early-epochs", type=int, metavar="N", help="epochs behind a candidate's early-stage accuracy")
     search.add_argument("--final-epochs", type=int, metavar="N", help="epochs of the best candidate's full training")
-    search.add_argument("--distil-seconds", type=float, metavar="S", help="time to distil each shared body")
+    search.add_argument("--distil-seconds", type=int, metavar="S", help="time to distil each shared body")
+    for name, example in (("depths", "2,3,4"), ("hidden-sizes", "256,384"), ("ffn-sizes", "384,768")):
+        search.add_argument(f"--{name}", type=_sizes, metavar=example, help=f"the search space's {name.replace('-', ' ')}")
+    search.add_argument("--losses", type=_names, metavar="NAMES", help="of distillation: logits,hidden,attention; '' for none")
     search.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
     search.add_argument("-o", "--output", metavar="FILE", help="also write the bundle here")
 
@@ -61,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     bench = _add(commands, "bench", "latency of a model or bundle, beside other runtimes")
     bench.add_argument("model", metavar="MODEL|BUNDLE")
     _add_build_options(bench)
-    bench.add_argument("--runs", type=int, default=100)
+    bench.add_argument("--runs", type=int, help="of each runtime; without it, as many as six seconds take, at least 300")
     bench.add_argument(
         "--against", default="", metavar="NAMES", help="peers timed on the same model in the same run: onnxruntime"
     )
@@ -86,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=os.environ.get("POCKETFORMER_LOG", "WARNING"), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    spin_briefly()
     try:
         command = importlib.import_module(f"app.commands.{args.command}")
         result = command.run(args)
@@ -106,6 +111,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"unexpected {type(error).__name__}: {error}; run again with POCKETFORMER_LOG=DEBUG and report the trace", FAILED
         )
     return 0
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(size) for size in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def _fail(message: str, status: int) -> int:

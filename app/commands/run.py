@@ -1,0 +1,110 @@
+"""`pocketformer run`: the compiled model's answer to a sentence, or to token ids."""
+
+import os
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.terminal import table
+from compiler.bundle import TOKENIZER, Bundle, read_bundle
+from data.errors import ModelError, PocketformerError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+def run(args: Namespace) -> dict[str, Any]:
+    if (args.text is None) == (args.inputs is None):
+        raise UsageError("give either --text SENTENCE or --inputs X.npz")
+    if (args.inputs is None) != (args.outputs is None):
+        raise UsageError("--inputs and --outputs belong together")
+    bundle = read_bundle(Path(args.bundle))
+    threads = args.threads or bundle.model["latency"]["threads"]
+    if args.text is not None:
+        return _answer(bundle, _tokenised(bundle, args.text, args.pair), threads)
+    return _answer_file(bundle, Path(args.inputs), Path(args.outputs), threads)
+
+
+def render(result: dict[str, Any]) -> str:
+    if "scores" in result:
+        rows = [(name, f"{value:.4f}") for name, value in result["scores"].items()]
+        return f"{table(('label', 'score'), rows)}\n{result['latency_ms']:.2f} ms"
+    if "embedding" in result:
+        return " ".join(f"{value:.5f}" for value in result["embedding"]) + f"\n{result['latency_ms']:.2f} ms"
+    return f"{result['rows']} rows written to {result['outputs']}"
+
+
+def _answer(bundle: Bundle, tokens: dict[str, "np.ndarray"], threads: int) -> dict[str, Any]:
+    from compiler.session import Session
+
+    with Session(bundle.folder, threads) as session:
+        start = time.perf_counter()
+        outputs = session.run(*(tokens[name] for name in INPUTS))[0]
+        latency_ms = (time.perf_counter() - start) * 1e3
+    task = bundle.model.get("task")
+    if not task:
+        return {"embedding": outputs.tolist(), "latency_ms": latency_ms}
+    return {"scores": _scores(outputs, task), "logits": outputs.tolist(), "latency_ms": latency_ms}
+
+
+def _scores(outputs: "np.ndarray", task: dict[str, Any]) -> dict[str, float]:
+    """Softmax probabilities by label; a regression's one value as it is, in the task's scaled units."""
+    import numpy as np
+
+    if task["kind"] == "regression":
+        return {"score": float(outputs[0])}
+    exponents = np.exp(outputs - outputs.max())
+    return dict(zip(task["label_names"], (exponents / exponents.sum()).tolist(), strict=True))
+
+
+def _tokenised(bundle: Bundle, text: str, pair: str | None) -> dict[str, "np.ndarray"]:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    task = bundle.model.get("task") or {}
+    if task.get("pairs") and pair is None:
+        raise UsageError(f"the task {task['name']} takes two sentences; add --pair SENTENCE")
+    if task and not task["pairs"] and pair is not None:
+        raise UsageError(f"the task {task['name']} takes one sentence; leave --pair away")
+    tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
+    tokenizer.enable_truncation(bundle.seq_len)
+    tokenizer.enable_padding(length=bundle.seq_len)
+    encoding = tokenizer.encode(text, pair)
+    return {
+        name: np.array([ids], dtype=np.int64)
+        for name, ids in zip(INPUTS, (encoding.ids, encoding.type_ids, encoding.attention_mask), strict=True)
+    }
+
+
+def _answer_file(bundle: Bundle, inputs: Path, outputs: Path, threads: int) -> dict[str, Any]:
+    import numpy as np
+
+    from compiler.session import Session
+
+    try:
+        with np.load(inputs, allow_pickle=False) as file:
+            tokens = [np.asarray(file[name], dtype=np.int64) for name in INPUTS]
+    except FileNotFoundError as error:
+        raise UsageError(f"no file {inputs}") from error
+    except (KeyError, ValueError, OSError) as error:
+        raise ModelError(
+            f"{inputs} needs the integer arrays {', '.join(INPUTS)}, each [n, {bundle.seq_len}] ({error})"
+        ) from error
+    if any(array.ndim != 2 or array.shape != tokens[0].shape or array.shape[1] != bundle.seq_len for array in tokens):
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in zip(INPUTS, tokens, strict=True))
+        raise ModelError(f"{inputs} has {shapes}; each must be [n, {bundle.seq_len}]")
+    with Session(bundle.folder, threads) as session:
+        start = time.perf_counter()
+        answers = session.run(*tokens)
+        latency_ms = (time.perf_counter() - start) * 1e3 / max(len(answers), 1)
+    part = outputs.with_name(f".{outputs.name}.part.npz")
+    try:
+        np.savez(part, outputs=answers)
+        os.replace(part, outputs)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise PocketformerError(f"cannot write {outputs}: {error.strerror}; choose another place") from error
+    return {"outputs": str(outputs), "rows": len(answers), "latency_ms": latency_ms}

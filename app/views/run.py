@@ -1,0 +1,145 @@
+"""The Run page: one search, live. The URL names the run (`?run=`) and the trial shown (`&trial=`); all else is in the store."""
+
+from functools import partial
+
+import streamlit as st
+
+from app import health, panels, recent, source, summary, wording
+from app.guard import shown_plainly
+from app.source import Snapshot
+from data.errors import PocketformerError
+from data.records import ArtifactRef
+
+REFRESH_S = 2.0
+
+
+def page() -> None:
+    run_id = st.query_params.get("run")
+    if not run_id:
+        st.title("Run")
+        st.caption("Watch one search: progress, accuracy against latency, and the compiled model at its end.")
+        st.info("Choose a run, or start one on the Search page.", icon=":material/arrow_downward:")
+        recent.runs_list()
+        return
+    try:
+        view = source.snapshot(run_id)
+    except PocketformerError as error:
+        st.title("Run")
+        st.error(wording.markdown(str(error)), icon=":material/error:")
+        recent.runs_list()
+        return
+    heading(view)
+    st.fragment(shown_plainly()(live), run_every=None if view.run.over else REFRESH_S)(run_id)
+
+
+def heading(view: Snapshot) -> None:
+    """What is searched, and the one thing to do about it now: cancel, or download."""
+    run = view.run
+    title, action = st.columns([4, 1], vertical_alignment="bottom")
+    name = f"{wording.task(run.settings.get('task', ''))} on {run.settings.get('device', '')}"
+    title.title(wording.markdown(name))
+    bundle = view.bundle
+    with action:
+        if bundle is not None:
+            st.download_button(
+                f"Download bundle ({wording.megabytes(bundle.size)})",
+                data=partial(bundle_bytes, bundle),
+                file_name=bundle.name,
+                mime="application/zip",
+                on_click="ignore",
+                type="primary",
+                icon=":material/download:",
+                width="stretch",
+                help="The compiled model with weights, tokenizer, header, bench program and README.",
+            )
+        if run.status == "running":
+            cancel(run.run_id)
+
+
+def bundle_bytes(bundle: ArtifactRef) -> bytes:
+    """The bundle, read when the button is clicked and not before: a rerun costs nothing."""
+    from data.artifacts import Artifacts
+
+    with Artifacts().open(bundle.sha256) as file:
+        return file.read()
+
+
+def cancel(run_id: str) -> None:
+    with st.popover("Cancel run", icon=":material/stop_circle:", width="stretch"):
+        st.markdown("Stop this run? Trials that are over are kept; work under way is lost.")
+        if st.button("Yes, cancel it", type="primary", width="stretch"):
+            try:
+                source.store().request_cancel(run_id)
+            except PocketformerError as error:
+                st.error(wording.markdown(str(error)))
+                return
+            source.forget()
+            st.rerun()
+
+
+def live(run_id: str) -> None:
+    """All that changes while the run goes on. A fragment: it runs again by itself until the run is over."""
+    try:
+        view = source.snapshot(run_id)
+    except PocketformerError as error:
+        st.warning(f"{wording.markdown(str(error))} Trying again.", icon=":material/cloud_off:")
+        return
+    remember(view)
+    facts(view)
+    panels.outcome(view)
+    health.stalled(view)
+    panels.numbers(view)
+    panels.progress(view)
+    selected = selected_trial(view)
+    best = view.best
+    shown = next((trial for trial in view.trials if trial.trial == selected), best) or summary.notable_trial(view.trials)
+    chart, card = st.columns([3, 2])
+    with chart:
+        panels.front(view, shown.trial if shown else None)
+    with card:
+        if shown is None:
+            st.info(
+                "Details of the best candidate appear here. Click a point or a row to see another.", icon=":material/touch_app:"
+            )
+        else:
+            panels.details(view, shown, source.compiled(run_id, shown.trial), best=best is shown)
+    st.subheader("Trials")
+    panels.table(view.trials, selected)
+    st.subheader("Log", help="The newest line is at the top.")
+    panels.log(view.events)
+    panels.settings(view.run)
+
+
+def facts(view: Snapshot) -> None:
+    """One line under the title: status, target and how the search was asked for."""
+    run, settings = view.run, view.run.settings
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        panels.badge(run)
+        asked = (
+            f"target {wording.target(settings.get('latency_ms', 0.0))}",
+            f"teacher {settings.get('teacher')}",
+            f"strategy {settings.get('strategy')}",
+            f"seed {settings.get('seed')}",
+            f"started {wording.since(run.created_at)}",
+            f"run {run.run_id}",
+        )
+        st.caption(wording.markdown(" · ".join(asked)), width="content")
+
+
+def remember(view: Snapshot) -> None:
+    """Run the whole page again when the status has changed: its heading offers something else, and an ended run stops polling."""
+    key = f"status of {view.run.run_id}"
+    before = st.session_state.get(key)
+    st.session_state[key] = view.run.status
+    if before not in (None, view.run.status):
+        st.rerun()
+
+
+def selected_trial(view: Snapshot) -> int | None:
+    """The trial that the URL names, if this run has it."""
+    text = st.query_params.get("trial", "")
+    number = int(text) if text.isdecimal() else None
+    return number if any(trial.trial == number for trial in view.trials) else None
+
+
+page()

@@ -1,0 +1,239 @@
+"""The Search page: what to look for, prefilled so that Start works at once, and the runs so far."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import catalogue, health, own_file, recent, source, wording
+from app.catalogue import OWN_FILE
+from data.errors import PocketformerError, TaskError, UsageError
+from engine.settings import LOSSES, Settings
+from engine.strategies import strategy_names
+
+SAMPLE_ROWS = 4
+SPACE = {
+    "depths": ("Layers", "2, 3, 4"),
+    "hidden_sizes": ("Hidden sizes", "256, 384"),
+    "ffn_sizes": ("FFN sizes", "384, 768"),
+}
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas.
+
+    Raises:
+        ValueError: something else stands there.
+    """
+    return tuple(int(size) for size in text.split(",") if size.strip())
+
+
+FROM_URL: dict[str, Callable[[str], Any]] = {
+    "task": str,
+    "teacher": str,
+    "device": str,
+    "latency_ms": float,
+    "trials": int,
+    "strategy": str,
+    "seed": int,
+    "text": str,
+    **dict.fromkeys(("early_epochs", "final_epochs", "distil_seconds", "seq_len"), int),
+    **dict.fromkeys(SPACE, sizes_of),
+}
+
+
+def page() -> None:
+    st.title("Search")
+    st.caption("Find the transformer that fits a device: pick a task and a latency target, get a compiled model.")
+    form, runs = st.columns([3, 2], gap="large")
+    with form:
+        ask(prefilled())
+    with runs:
+        st.subheader("Recent runs")
+        recent.runs_list()
+
+
+def prefilled() -> Settings:
+    """The defaults, with what the URL names in their place: `/?task=stsb&latency_ms=4`. A wrong value is left out."""
+    settings = Settings()
+    for name, kind in FROM_URL.items():
+        if name in st.query_params:
+            try:
+                settings = replace(settings, **{name: kind(st.query_params[name])})
+            except (ValueError, UsageError):
+                continue
+    return settings
+
+
+def ask(given: Settings) -> None:
+    """The form. Nothing is written before Start."""
+    with st.container(border=True):
+        task = ask_task(given)
+        columns = st.columns(3)
+        device = columns[0].selectbox("Device", *_choice(catalogue.devices(), given.device), help="Where the model will run.")
+        latency_ms = columns[1].number_input(
+            "Latency target (ms)", value=given.latency_ms, step=0.5, format="%.2f",
+            help="Median, batch 1. A candidate over the target is not trained.",
+        )  # fmt: skip
+        trials = columns[2].number_input(
+            "Trials", value=given.trials, min_value=1, max_value=10_000, step=1, help="Candidates to compile and measure."
+        )
+        columns = st.columns(3)
+        teacher = columns[0].selectbox(
+            "Teacher", *_choice(catalogue.TEACHERS, given.teacher), accept_new_options=True,
+            help="minilm comes with Pocketformer. Or type a Hugging Face hub id or a folder (safetensors).",
+        )  # fmt: skip
+        strategy = columns[1].selectbox(
+            "Strategy", *_choice(strategy_names(), given.strategy),
+            help="reinforce: an LSTM policy with REINFORCE (CANAO section 3.3). random: the baseline to compare with.",
+        )  # fmt: skip
+        seed = columns[2].number_input(
+            "Seed", value=given.seed, min_value=0, step=1, help="The same seed proposes the same candidates."
+        )
+        text = st.text_input(
+            "Unlabelled text (optional)", value=given.text or "", placeholder="/path/to/text.txt, .gz, or a folder",
+            help="For distillation from the teacher; more text gives better candidates. Without it: the task's own and generated text.",
+        )  # fmt: skip
+        more = ask_more(given)
+        started = st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch")
+        health.note()
+    if started:
+        values = {"task": task.name, "device": device, "latency_ms": float(latency_ms), "trials": trials, "teacher": teacher}
+        start(task, values | {"strategy": strategy, "seed": seed, "text": text.strip() or None} | more)
+
+
+def start(task: "Choice", values: dict[str, Any]) -> None:
+    """Begin the run and go to its page; or say in one line what is wrong."""
+    from jobs.driver import start_run
+
+    try:
+        if task.problem:
+            raise TaskError(task.problem)
+        with st.spinner("Checking task, teacher and device"):
+            run_id = start_run(source.store(), Settings.from_dict(values | space_of(values)))
+    except PocketformerError as error:
+        st.error(wording.markdown(str(error)), icon=":material/error:")
+        return
+    source.forget()
+    st.switch_page("views/run.py", query_params={"run": run_id})
+
+
+def space_of(values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The search space's fields as numbers.
+
+    Raises:
+        UsageError: one is not a list of whole numbers.
+    """
+    space = {}
+    for name, (label, example) in SPACE.items():
+        try:
+            space[name] = sizes_of(values[name])
+        except ValueError:
+            raise UsageError(f"{label}: '{values[name]}' is no list of whole numbers; write one like {example}") from None
+    return space
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The task asked for, or what is wrong with it."""
+
+    name: str
+    problem: str = ""
+
+
+def ask_task(given: Settings) -> Choice:
+    names = [*catalogue.tasks(), OWN_FILE]
+    default = names.index(given.task) if given.task in names else 0
+    name = st.selectbox("Task", names, index=default, format_func=catalogue.task_title)
+    choice = ask_own_file() if name == OWN_FILE else Choice(name)
+    if not choice.problem:
+        st.fragment(preview)(choice.name)
+    return choice
+
+
+def ask_own_file() -> Choice:
+    """A path or an upload, and which of its columns are text and label."""
+    written = st.text_input("File, or folder with train and dev files", placeholder="/path/to/reviews.csv")
+    upload = st.file_uploader("Or upload one", type=list(own_file.SUFFIXES))
+    try:
+        if upload is not None:
+            path = own_file.save_upload(upload.name, upload.getvalue())
+        elif written.strip():
+            path = Path(written.strip()).expanduser().absolute()
+        else:
+            return Choice("", "name the task's file, or upload one")
+        names = own_file.columns(path)
+    except TaskError as error:
+        st.error(wording.markdown(str(error)), icon=":material/error:")
+        return Choice("", str(error))
+    row = st.columns(4)
+    text = row[0].selectbox("Text column", names, index=_first(names, ("text", "sentence", "sentence1", "body"), 0))
+    label = row[1].selectbox("Label column", names, index=_first(names, ("label", "score", "target", "stars"), len(names) - 1))
+    pair = row[2].selectbox("Second text (pairs)", [None, *names], format_func=lambda column: column or "none")
+    kind = row[3].selectbox("Kind", own_file.KINDS, help="Classification: labels are classes. Regression: labels are numbers.")
+    if len({text, label, pair}) < 3:
+        return Choice("", "text, second text and label must be different columns")
+    return Choice(own_file.task_name(path, text, label, pair, kind))
+
+
+def preview(task: str) -> None:
+    """A few training rows and the balance of the labels, on request: reading a data set takes a moment."""
+    if not st.toggle("Show sample rows", key=f"sample of {task}"):
+        return
+    try:
+        sample = catalogue.sample(task, SAMPLE_ROWS)
+    except PocketformerError as error:
+        st.error(wording.markdown(str(error)), icon=":material/error:")
+        return
+    st.dataframe(list(sample.rows), hide_index=True, alt=f"Sample rows of {wording.task(task)}")
+    st.caption(f"{sample.train} training and {sample.dev} development examples. {sample.balance}")
+
+
+def ask_more(given: Settings) -> dict[str, Any]:
+    with st.expander("Advanced"):
+        row = st.columns(2)
+        values = {
+            "early_epochs": row[0].number_input(
+                "Early epochs", value=given.early_epochs, min_value=1, step=1, help="Training of each candidate during the search."
+            ),
+            "final_epochs": row[1].number_input(
+                "Final epochs", value=given.final_epochs, min_value=1, step=1, help="Training of the best candidate afterwards."
+            ),
+            "distil_seconds": row[0].number_input(
+                "Distillation (s)", value=given.distil_seconds, min_value=0, step=30,
+                help="For the shared body of each depth and hidden size, once; cached.",
+            ),
+            "seq_len": row[1].number_input(
+                "Sequence length (tokens)", value=given.seq_len, min_value=8, max_value=512, step=16,
+                help="Every latency is for this many tokens.",
+            ),
+        }  # fmt: skip
+        chosen = st.multiselect(
+            "Distillation losses", LOSSES, default=list(given.losses), help="None: plain fine-tuning, without the teacher."
+        )
+        columns = st.columns(len(SPACE))
+        space = {
+            name: column.text_input(
+                label, value=", ".join(map(str, getattr(given, name))), placeholder=f"from the teacher; {example}"
+            )
+            for (name, (label, example)), column in zip(SPACE.items(), columns, strict=True)
+        }
+    return values | {"losses": chosen} | space
+
+
+def _choice(names: Any, wanted: str) -> tuple[list[str], int]:
+    """The options of a select box and the place of the wanted one, which is added when it is not among them."""
+    options = list(names)
+    if wanted not in options:
+        options.append(wanted)
+    return options, options.index(wanted)
+
+
+def _first(names: list[str], wanted: tuple[str, ...], otherwise: int) -> int:
+    lower = [name.lower() for name in names]
+    return next((lower.index(name) for name in wanted if name in lower), otherwise)
+
+
+page()

@@ -1,0 +1,149 @@
+"""The command's edges: wrong use and bad input are one line on standard error, the right exit status, and nothing written."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from engine.teacher import model_folder
+
+FOLDER = Path(__file__).resolve().parent.parent
+
+
+def said(capsys) -> str:
+    """What standard error says: one line, without the command's name."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("pocketformer: ")
+    return lines[0]
+
+
+def search(*arguments: str) -> int:
+    return main(["search", "--json", *arguments])
+
+
+@pytest.fixture
+def home(fresh_home):
+    return Path(fresh_home)
+
+
+def runs_in(home: Path) -> int:
+    from data.store import open_store
+
+    with open_store() as store:
+        return len(store.runs())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "nosuch"), "nosuch"),
+        (("--device", "toaster"), "unknown device 'toaster'; take host"),
+        (("--strategy", "oracle"), "unknown strategy 'oracle'; take one of reinforce, random"),
+        (("--latency-ms", "0"), "give a number of milliseconds above 0"),
+        (("--latency-ms", "nan"), "give a number of milliseconds above 0"),
+        (("--trials", "0"), "trials is 0; give 1 or more"),
+        (("--teacher", "/nonexistent/model"), "/nonexistent/model"),
+        (("--task", "/nonexistent/file.csv?text=a&label=b"), "/nonexistent/file.csv"),
+        (("--depths", "9"), "9"),
+        (("--resume", "nosuchrun"), "nosuchrun"),
+        (("--resume", "some", "--trials", "3"), "--resume goes on with the run's own settings; leave --trials away"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_anything_is_written(home, capsys, arguments, message):
+    status = search(*arguments)
+    assert message in said(capsys)
+    assert status == (1 if "nosuchrun" in arguments else 2)
+    assert runs_in(home) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("title,stars\ngood film,1\n", "body"),
+        ("body,stars\n" + "".join(f"good film {i},1\n" for i in range(50)), "one label"),
+        ("body,stars\n" + "".join(f"{'' if i == 7 else f'film {i}'},{i % 2}\n" for i in range(50)), "row 8"),
+    ],
+    ids=["no such column", "one label only", "empty text"],
+)
+def test_a_file_that_is_no_task(home, tmp_path, capsys, content, message):
+    path = tmp_path / "reviews.csv"
+    path.write_text(content)
+    assert search("--task", f"{path}?text=body&label=stars") == 2
+    assert message in said(capsys)
+    assert runs_in(home) == 0
+
+
+def test_a_folder_that_is_no_model(home, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert search("--teacher", str(tmp_path / "empty")) == 2
+    assert "is not a model" in said(capsys)
+
+
+def test_a_teacher_with_another_tokenizer_size(home, tmp_path, capsys):
+    folder = shutil.copytree(model_folder("minilm"), tmp_path / "teacher")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 12345}))
+    assert search("--teacher", str(folder)) == 2
+    assert "its tokenizer has 30522 tokens but the model 12345" in said(capsys)
+
+
+@pytest.mark.parametrize("command", [("show", "nope"), ("compile", "nope", "-o", "x.zip"), ("bench", "nope")])
+def test_an_unknown_model_is_named_with_those_there_are(home, tmp_path, capsys, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command]) == 2
+    message = said(capsys)
+    assert "'nope'" in message
+    assert "minilm-l6" in message
+    assert list(tmp_path.glob("*.zip")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "missing.zip", "--text", "a"), "no bundle at missing.zip"),
+        (("run", "missing.zip"), "give either --text SENTENCE or --inputs X.npz"),
+        (("bench", "minilm-l6", "--against", "magic"), "unknown runtime 'magic'"),
+        (("bench", "minilm-l6", "--device", "toaster"), "unknown device 'toaster'"),
+        (("trials",), "there is no run yet"),
+    ],
+)
+def test_wrong_use(home, capsys, arguments, message):
+    assert main([*arguments]) == 2
+    assert message in said(capsys)
+
+
+def test_show_as_json(capsys):
+    assert main(["show", "minilm-l6", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["layers"] == 6
+    assert shown["flops"] == 2 * shown["mult_adds"]
+    assert shown["bytes"] == 4 * shown["parameters"]
+
+
+def test_a_port_in_use_is_said_in_one_line(home, capsys):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 1
+    assert f"cannot serve on 127.0.0.1:{port}" in said(capsys)
+
+
+def test_help_is_light():
+    """Under 0.5 s on an idle machine; here, what makes it slow is looked for instead, as time depends on who else computes."""
+    code = "import sys, app.cli\ntry: app.cli.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER, check=True)
+    modules = set(done.stdout.split())
+    assert not modules & {"torch", "tvm", "transformers", "datasets", "duckdb", "streamlit", "numpy", "pandas", "celery"}
+    assert time.monotonic() - start < 5
