@@ -1,0 +1,1 @@
+"""Slower proofs than `make test`, each a command: `python -m benchmarks.NAME`."""
