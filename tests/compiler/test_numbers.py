@@ -48,7 +48,7 @@ def samples_outputs(path: Path) -> int:
 
 def test_hugging_face_bert(tmp_path):
     import torch
-    from conftest import VOCABULARY, export
+    from encoders import VOCABULARY, export
     from transformers import BertConfig, BertModel
 
     class Pooled(torch.nn.Module):
@@ -66,7 +66,7 @@ def test_hugging_face_bert(tmp_path):
 
 def test_an_operator_without_a_kernel_is_named(tmp_path):
     import torch
-    from conftest import encoder, export
+    from encoders import encoder, export
 
     class Odd(torch.nn.Module):
         def __init__(self):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from runs import SETTINGS, begin
+from tokenizers import Tokenizer
 
 from compiler.build import Built
 from compiler.measure import Latency
@@ -14,7 +15,7 @@ from data.errors import Cancelled, MeasureError
 from data.store import Command, Store
 from engine.architecture import Architecture
 from engine.search import fields_of_architecture
-from engine.teacher import model_folder
+from engine.teacher import model_folder, read_tokenizer
 from jobs import work
 from jobs.work import Job, make_bundle, measure_candidate, prepare
 
@@ -123,7 +124,9 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
     assert kept.name == "pocketformer-paraphrase-L2-H384-A12-F768-host@3.00ms.zip"
     with zipfile.ZipFile(Artifacts().get(kept.sha256, tmp_path / "b.zip")) as bundle:
         model = json.loads(bundle.read("model.json"))
-        assert bundle.read("tokenizer/tokenizer.json") == (model_folder("minilm") / "tokenizer.json").read_bytes()
+        packed = Tokenizer.from_str(bundle.read("tokenizer/tokenizer.json").decode())
+    original = read_tokenizer(model_folder("minilm"), "minilm")
+    assert packed.encode("A phone fits.", "It does.").ids == original.encode("A phone fits.", "It does.").ids
     assert model["task"]["label_names"] == ["different", "paraphrase"]
     assert model["task"]["pairs"] is True
     assert model["latency"]["median_ms"] == 3.0
