@@ -16,7 +16,7 @@ env: .venv/.installed ## the environment with the `pocketformer` command
 	touch $@
 
 run: env ## broker, store, workers and web page, in the foreground
-	$(BIN)/pocketformer serve $(if $(PORT),--port $(PORT))
+	exec $(BIN)/pocketformer serve $(if $(PORT),--port $(PORT))
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -1,5 +1,8 @@
 """The errors a user can meet. Each boundary has its own; the command line and the pages show the message, which is one line."""
 
+import sys
+from collections.abc import Callable
+
 
 class PocketformerError(Exception):
     """Base of every error with a message for the user: what is wrong and what to do, in one line."""
@@ -47,3 +50,13 @@ class MeasureError(PocketformerError):
 
 class Cancelled(PocketformerError):
     """Work was stopped because a user, or the search itself, no longer wants it. Never a failure."""
+
+
+def exit_status_of(name: str, work: Callable[[], object]) -> int:
+    """What the process `name` ends with once its work is done: 0, or an error's own status, its message on standard error."""
+    try:
+        work()
+    except PocketformerError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from data.errors import PocketformerError
+from data.errors import exit_status_of
 from data.store import serve_store
 
 
@@ -11,12 +11,8 @@ def main() -> int:
     """Serve until told to stop; 1 when the store cannot be owned or the port not be had."""
     parser = argparse.ArgumentParser(prog="store_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1; by default any free one")
-    try:
-        serve_store(parser.parse_args().port)
-    except PocketformerError as error:
-        print(f"store: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    port = parser.parse_args().port
+    return exit_status_of("store", lambda: serve_store(port))
 
 
 if __name__ == "__main__":

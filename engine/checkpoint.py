@@ -35,6 +35,33 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
+class TrainingState:
+    """What a training under way needs to go on after a kill: its weights, its optimizer and its counters, in one file."""
+
+    def __init__(self, path: Path, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+        self._path = path
+        self._weights = weights
+        self._optimizer = optimizer
+
+    def save(self, counters: Mapping[str, float]) -> None:
+        """Raises:
+        ArtifactError: the disk is full or the folder cannot be written.
+        """
+        weights = {name: value.detach() for name, value in self._weights.items()}
+        save_checkpoint({"weights": weights, "optimizer": self._optimizer.state_dict(), "counters": dict(counters)}, self._path)
+
+    @torch.no_grad()
+    def restore(self) -> dict[str, Any]:
+        """Weights and optimizer as last saved, in place, and the counters; empty where nothing was saved."""
+        state = load_checkpoint(self._path)
+        if state is None:
+            return {}
+        for name, value in self._weights.items():
+            value.copy_(state["weights"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        return dict(state["counters"])
+
+
 def save_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """A safetensors file with what it is written into it.
 

@@ -16,7 +16,7 @@ from torch.func import functional_call
 from compiler.quiet import ShouldStop, busy
 from data.errors import TrainingError
 from engine.architecture import Architecture
-from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.checkpoint import TrainingState
 from engine.corpus import Corpus
 from engine.encoder import Encoder, Features
 from engine.hardware import mixed_precision, training_device
@@ -34,6 +34,7 @@ ATTENTION_WEIGHT = 0.1
 STEP_FLOPS = 60e9  # of teacher and student: 0.4 s on two AVX2 cores, which a latency measurement may have to wait for
 MOST_STEP_TOKENS = 1024
 LEAST_STEP_TOKENS = 128
+COUNTERS = ("trained_s", "steps", "tokens", "chunk")  # of a run, kept in its checkpoint
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,12 @@ class _Run:
         self.projection = projection.to(self.device) if projection is not None else nn.Identity()
         self.features = _FeaturesOf(self.student)
         self.plan = plan
-        self.checkpoint = checkpoint
         self.matched = matched_layers(student.architecture.layers, teacher.architecture.layers)
         student.embeddings.requires_grad_(False)
         self.trained = {f"student.{name}": value for name, value in student.named_parameters() if value.requires_grad}
         self.trained |= {f"projection.{name}": value for name, value in self.projection.named_parameters()}
         self.optimizer = torch.optim.AdamW(list(self.trained.values()), lr=LEARNING_RATE, fused=True)
+        self.state = TrainingState(checkpoint, self.trained, self.optimizer)
         self.trained_s = 0.0
         self.steps = self.tokens = self.chunk = 0
 
@@ -165,26 +166,11 @@ class _Run:
             module.to("cpu").eval()
 
     def save(self) -> None:
-        state = {
-            "trained": {name: value.detach() for name, value in self.trained.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "trained_s": self.trained_s,
-            "steps": self.steps,
-            "tokens": self.tokens,
-            "chunk": self.chunk,
-        }
-        save_checkpoint(state, self.checkpoint)
+        self.state.save({name: getattr(self, name) for name in COUNTERS})
 
     def restore(self) -> None:
-        state = load_checkpoint(self.checkpoint)
-        if state is None:
-            return
-        with torch.no_grad():
-            for name, value in self.trained.items():
-                value.copy_(state["trained"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.trained_s, self.steps = float(state["trained_s"]), int(state["steps"])
-        self.tokens, self.chunk = int(state["tokens"]), int(state["chunk"])
+        for name, value in self.state.restore().items():
+            setattr(self, name, value)
 
 
 def _step_tokens(teacher: Architecture, student: Architecture) -> int:

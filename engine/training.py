@@ -18,7 +18,7 @@ from torch.nn import functional
 from compiler.quiet import ShouldStop, busy
 from data.errors import Cancelled, TrainingError
 from engine.architecture import Architecture
-from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.checkpoint import TrainingState
 from engine.encoder import Encoder
 from engine.hardware import mixed_precision, training_device
 from engine.losses import logits_transfer
@@ -34,6 +34,7 @@ WARMUP_SHARE = 0.1
 GRADIENT_NORM = 1.0
 LOGITS_WEIGHT = 0.5  # of the teacher's answer; the rest is the label's
 BUSY_FLOPS = 100e9  # most work under one `busy()`: under a second on two AVX2 cores
+COUNTERS = ("trained_s", "steps", "samples")  # of a run, kept in its checkpoint
 
 Kind = Literal["classification", "regression"]
 
@@ -123,7 +124,6 @@ class _Run:
         self.examples = examples
         self.kind = kind
         self.pad = pad
-        self.checkpoint = checkpoint
         self.part_tokens = _busy_tokens(encoder.architecture)
         self.total_steps = recipe.epochs * -(-len(examples.rows) // BATCH_ROWS)
         encoder.requires_grad_(True)
@@ -139,6 +139,7 @@ class _Run:
         self.rates = [rate, rate * HEAD_LEARNING_RATE]
         groups = [{"params": body}, {"params": head}]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
+        self.state = TrainingState(checkpoint, self.trained, self.optimizer)
         self.trained_s = 0.0
         self.steps = self.samples = 0
 
@@ -201,24 +202,11 @@ class _Run:
         self.encoder.to("cpu").eval()
 
     def save(self) -> None:
-        state = {
-            "trained": {name: value.detach() for name, value in self.trained.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "trained_s": self.trained_s,
-            "steps": self.steps,
-            "samples": self.samples,
-        }
-        save_checkpoint(state, self.checkpoint)
+        self.state.save({name: getattr(self, name) for name in COUNTERS})
 
     def restore(self) -> None:
-        state = load_checkpoint(self.checkpoint)
-        if state is None:
-            return
-        with torch.no_grad():
-            for name, value in self.trained.items():
-                value.copy_(state["trained"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.trained_s, self.steps, self.samples = float(state["trained_s"]), int(state["steps"]), int(state["samples"])
+        for name, value in self.state.restore().items():
+            setattr(self, name, value)
 
 
 def _range(labels: Tensor) -> tuple[float, float]:

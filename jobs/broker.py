@@ -12,7 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
-from data.errors import PocketformerError
+from data.errors import PocketformerError, exit_status_of
 from data.home import home, subfolder
 
 HOST = "127.0.0.1"
@@ -90,14 +90,5 @@ def _write_private(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
-def main() -> int:
-    try:
-        become_broker()
-    except PocketformerError as error:
-        print(f"broker: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status_of("broker", become_broker))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from celery import Celery
 
-from data.errors import PocketformerError, StoreError
+from data.errors import PocketformerError, StoreError, exit_status_of
 from data.store import Command, Store, open_store
 from jobs.broker import broker_url
 from jobs.celery_app import make_app
@@ -105,12 +105,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        sweep(stop)
-    except PocketformerError as error:
-        print(f"sweeper: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    return exit_status_of("sweeper", lambda: sweep(stop))
 
 
 if __name__ == "__main__":

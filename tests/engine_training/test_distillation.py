@@ -90,7 +90,7 @@ def test_cancelled_work_is_gone_on_with(teacher: Teacher, corpus: Corpus) -> Non
     (checkpoint,) = subfolder("cache", "trunks").glob("*/checkpoint.pt")
     state = load_checkpoint(checkpoint)
     assert state is not None
-    reached = state["trained_s"]
+    reached = state["counters"]["trained_s"]
     assert 0.2 < reached < 0.6
     told: list[float] = []
     distiller.trunk(HALF, lambda message, fraction, data: told.append(fraction), never)
@@ -129,7 +129,7 @@ Distiller(teacher, corpus, replace(PLAN, seconds=100.0)).trunk(HALF, pace.silent
     (checkpoint,) = trunks.glob("*/checkpoint.pt")
     state = load_checkpoint(checkpoint)
     assert state is not None
-    save_checkpoint({**state, "trained_s": 99.9}, checkpoint)
+    save_checkpoint({**state, "counters": {**state["counters"], "trained_s": 99.9}}, checkpoint)
     body = Distiller(teacher, corpus, replace(PLAN, seconds=100.0)).trunk(HALF, silent, never)
     assert body.parent == checkpoint.parent
     assert load_file(str(body))
