@@ -1,13 +1,15 @@
 """The C runtime refuses what would go wrong, and `bench` keeps to its protocol."""
 
 import json
+import os
 import shutil
 import subprocess
+from itertools import zip_longest
 
 import numpy as np
 import pytest
 
-from compiler.measure import Latency, measure, steadiest
+from compiler.measure import MOST_WAITED, Latency, measure, steadiest
 from compiler.peers import measure_peer
 from compiler.session import Session
 from data.errors import CompileError, MeasureError, UsageError
@@ -94,13 +96,13 @@ def test_a_measurement(compiled, monkeypatch):
     assert latency.gflops is not None
 
 
-def attempts(*medians_and_spreads):
-    """A benchmark that answers with these medians (ms) and spreads, in turn."""
-    answers = iter(medians_and_spreads)
+def attempts(*medians_and_spreads, waited=()):
+    """A benchmark that answers with these medians (ms) and spreads, in turn, and with these shares of waiting for the cores."""
+    answers = iter(zip_longest(medians_and_spreads, waited, fillvalue=0.0))
 
     def attempt():
-        median, spread = next(answers)
-        return Latency(median, median * (1 - spread / 2), median * (1 + spread / 2), 100, "measured", 2, 0.1)
+        (median, spread), share = next(answers)
+        return Latency(median, median * (1 - spread / 2), median * (1 + spread / 2), 100, "measured", 2, 0.1, waited=share)
 
     return attempt
 
@@ -121,6 +123,23 @@ def test_two_lowest_medians_that_agree_count_however_wide_the_spread(impatient):
 def test_medians_that_never_agree_are_an_error(impatient):
     with pytest.raises(MeasureError, match=r"unstable: medians of 1\.00, 2\.00"):
         steadiest(attempts(*((float(2**power), 2.0) for power in range(6))))
+
+
+def test_an_attempt_while_others_had_the_cores_does_not_count(impatient):
+    assert steadiest(attempts((9.0, 0.1), (5.0, 0.1), waited=(0.6,))).median_ms == 5.0
+
+
+def test_cores_that_others_never_leave_are_an_error(impatient):
+    with pytest.raises(MeasureError, match="other programs had the cores 60% of the time"):
+        steadiest(attempts(*[(9.0, 0.1)] * 6, waited=(0.5, 0.6, 0.5, 0.5, 0.5, 0.5)))
+
+
+def test_bench_tells_how_long_it_waited_for_the_cores(compiled):
+    """Two threads that want one core: each waits while the other has it."""
+    core = min(os.sched_getaffinity(0))
+    command = [compiled / "bench", "--weights", compiled / "weights.bin", "--threads", "2"]
+    done = subprocess.run(["taskset", "--cpu-list", str(core), *command], capture_output=True, check=True)
+    assert json.loads(done.stdout)["waited"] > MOST_WAITED
 
 
 def test_a_program_that_fails_is_a_measure_error(compiled, tmp_path):
