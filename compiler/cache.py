@@ -27,7 +27,7 @@ class CachedKernel:
     """An object file and what was found out about it.
 
     Attributes:
-        facts: `tile` (fields of the schedule's tile), `symbol`, `time_us` (None where there was nothing to choose).
+        facts: `tile` (fields of the schedule's tile), `symbol`, `time_us`, the same for every tile `tried`.
     """
 
     object: Path

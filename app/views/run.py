@@ -7,6 +7,7 @@ import streamlit as st
 from app import health, panels, recent, source, summary, wording
 from app.guard import shown_plainly
 from app.source import Snapshot
+from compiler.quiet import busy
 from data.errors import PocketformerError
 from data.records import ArtifactRef
 
@@ -78,7 +79,16 @@ def cancel(run_id: str) -> None:
 
 
 def live(run_id: str) -> None:
-    """All that changes while the run goes on. A fragment: it runs again by itself until the run is over."""
+    """All that changes while the run goes on. A fragment: it runs again by itself until the run is over.
+
+    Drawing loads the cores too, here and in a browser beside it, so it waits while a latency of this machine is taken.
+    """
+    with busy():
+        draw(run_id)
+
+
+def draw(run_id: str) -> None:
+    """The run as the store has it now, or a word on why it cannot be read."""
     try:
         view = source.snapshot(run_id)
     except PocketformerError as error:

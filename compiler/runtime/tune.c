@@ -4,16 +4,34 @@
 
 #include "pool.h"
 
-/* Microseconds of each of `runs` calls, after one that warms up. 0, or -1 on failure. */
-int pf_time_kernel(pf_kernel kernel, pf_tensor *tensors, int count, int tasks, int threads, size_t scratch_bytes, int runs, double *times_us) {
+enum { LINE = 64 };
+
+static size_t bytes_of(const pf_tensor *tensor) {
+    size_t bytes = tensor->dtype.bits / 8;
+    for (int axis = 0; axis < tensor->ndim; axis++) bytes *= (size_t)tensor->shape[axis];
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+/* Microseconds of each of `runs` calls, after one that warms up. 0, or -1 on failure.
+   Between two inferences a model's weights have left the caches, whatever other operands do. So operand `weight` (none: -1) is
+   taken from another part of `pool_of_weights` in each call. */
+int pf_time_kernel(pf_kernel kernel, pf_tensor *tensors, int count, int tasks, int threads, size_t scratch_bytes, int weight,
+                   char *pool_of_weights, size_t pool_bytes, int runs, double *times_us) {
     pf_argument *arguments = calloc((size_t)count, sizeof *arguments);
     pf_pool *pool = pf_pool_start(threads, scratch_bytes);
     int status = arguments && pool ? 0 : -1;
+    size_t offset = 0;
     for (int index = 0; !status && index < count; index++) {
         arguments[index].type_index = PF_FFI_TENSOR;
         arguments[index].value.pointer = &tensors[index];
     }
     for (int run = -1; !status && run < runs; run++) {
+        if (weight >= 0) {
+            size_t bytes = bytes_of(&tensors[weight]);
+            if (offset + bytes > pool_bytes) offset = 0;
+            if (bytes <= pool_bytes) tensors[weight].data = pool_of_weights + offset;
+            offset += bytes;
+        }
         struct timespec start, end;
         clock_gettime(CLOCK_MONOTONIC, &start);
         status = pf_pool_run(pool, kernel, arguments, count, tasks);

@@ -95,9 +95,8 @@ class Attention:
         mask, scores = emit.local(keys), emit.local(tile.tile_rows, keys)
         sums = emit.local(tile.tile_rows * tile.vectors, isa.lanes)
         inverses, rows = emit.local(tile.tile_rows), _Rows(isa.lanes)
+        self._transpose(qkv, keys_t, width + head * size, isa.lanes)
         with emit.loop(self.seq_len) as j:
-            with emit.loop(size) as k:
-                emit.store(keys_t, qkv[j, width + head * size + k], k, j)
             emit.columns(size, isa.lanes, lambda c: emit.store(values, qkv[j, 2 * width + head * size + c], j, c))
             emit.store(mask, self._mask(tokens, j), j)
         if keys > self.seq_len:
@@ -112,6 +111,16 @@ class Attention:
             for index in range(tile.tile_rows):
                 rows.softmax(scores, index, keys, inverses)
             self._context(scores, values, sums, inverses, y, row, head, tile, isa)
+
+    def _transpose(self, qkv: Any, keys_t: Any, first: Any, vector: int) -> None:
+        """A head's keys, a vector of them at a time: one store in place of as many as it has lanes."""
+        whole = self.seq_len // vector
+        if whole:
+            with emit.loop(whole) as chunk, emit.loop(self.head_size) as k, emit.lanes(vector) as lane:
+                emit.store(keys_t, qkv[chunk * vector + lane, first + k], k, chunk * vector + lane)
+        if self.seq_len % vector:
+            with emit.loop(self.seq_len % vector) as rest, emit.loop(self.head_size) as k:
+                emit.store(keys_t, qkv[whole * vector + rest, first + k], k, whole * vector + rest)
 
     def _mask(self, tokens: list[Any], j: Any) -> Any:
         """The table's entry for key j, as selections."""

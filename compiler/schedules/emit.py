@@ -26,6 +26,8 @@ EXP_P = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6
 
 
 SCRATCH_ALIGNMENT = 64
+READ, SECOND_LEVEL, DATA = 0, 2, 1  # llvm.prefetch's arguments
+LINE_FLOATS = 16  # of a cache line
 _scratch_bytes: ContextVar[list[int]] = ContextVar("scratch_bytes")
 
 
@@ -80,6 +82,11 @@ def local(*shape: int) -> Buffer:
 
 def store(buffer: Buffer, value: Expression, *indices: Expression) -> None:
     T.buffer_store(buffer, value, list(indices))
+
+
+def prefetch(buffer: Buffer, *indices: Expression) -> None:
+    """Ask for an element's cache line to be brought near (second-level cache). It may lie beyond the buffer: nothing is read then."""
+    T.evaluate(T.call_intrin("void", "tirx.prefetch", T.address_of(buffer[tuple(indices)]), READ, SECOND_LEVEL, DATA))
 
 
 def number(value: float) -> Expression:

@@ -1,9 +1,11 @@
 """x (R, K) @ weight (K, N) + bias, with an epilogue: GELU, a residual, LayerNorm of the rows.
 
 Weights are packed in panels of `panel` columns, [N / panel][K][panel]. A task owns `row_block` rows and `panels_per_task`
-panels; its inner loop keeps `tile_rows` x `panel` sums in registers over all of K. Where LayerNorm follows, a task owns whole
-rows, and normalises them before it ends. Sizes of any kind work: the last panel is padded with zero weights, and its sums are
-written only where there is a column.
+panels. It takes K in blocks of `depth_block`, so that a panel's block stays in the first-level cache while all of the task's rows
+pass over it; the inner loop keeps a register tile of at most `tile_rows` x `panel` sums over one block (Goto and van de Geijn
+2008, "Anatomy of High-Performance Matrix Multiplication", with packing done at compile time). Where LayerNorm follows, a task
+owns whole rows, and normalises them before it ends. Sizes of any kind work: the last panel is padded with zero weights, and its
+sums are written only where there is a column.
 """
 
 from collections.abc import Iterator
@@ -16,11 +18,17 @@ from compiler.graph import Value
 from compiler.isa import Isa
 from compiler.schedules import emit
 
-MOST_CANDIDATES = 5
+MOST_CANDIDATES = 8
+SAME_REGISTER_TILE = 3
 TASKS_FOR_BALANCE = 8
 PANEL_VECTORS = range(1, 7)
-TILE_ROWS = (1, 2, 4, 6, 8, 12)
+TILE_ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
+LEAST_DEPTH_BLOCK = 64
 TASK_OVERHEAD = 2000.0  # cycles
+TILE_OVERHEAD = 12.0  # cycles around a register tile's inner loop
+L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
+L2_BYTES_PER_CYCLE = 20.0
+FMA_LATENCY = 4.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Tile:
     panel: int
     row_block: int
     panels_per_task: int
+    depth_block: int
 
 
 @dataclass(frozen=True)
@@ -63,37 +72,50 @@ class Linear:
         return self.rows // tile.row_block * (self.panels(tile) // tile.panels_per_task)
 
     def tiles(self, isa: Isa, threads: int) -> list[Tile]:
-        """The most promising tiles by `cycles`, at most one for each way to share the work with one register tile."""
+        """The most promising tiles by `cycles`, a few of each register tile, so that a wrong guess of the model costs little."""
         ranked = sorted(self._all_tiles(isa), key=lambda tile: self.cycles(tile, isa, threads))
-        return ranked[:MOST_CANDIDATES]
+        chosen: list[Tile] = []
+        taken: dict[tuple[int, int], int] = {}
+        for tile in ranked:
+            register_tile = (tile.tile_rows, tile.panel)
+            if taken.get(register_tile, 0) < SAME_REGISTER_TILE:
+                taken[register_tile] = taken.get(register_tile, 0) + 1
+                chosen.append(tile)
+            if len(chosen) == MOST_CANDIDATES:
+                break
+        return chosen
 
     def cycles(self, tile: Tile, isa: Isa, threads: int) -> float:
-        """Cost model: arithmetic or loads of the register tile, panels re-read from L2 or beyond, uneven shares."""
+        """Cost model: a register tile's arithmetic, loads or latency, whichever is longest; panels that the first-level cache does
+        not hold; sums put away between blocks of K; uneven shares of the threads."""
         vectors = tile.panel // isa.lanes
-        sums = tile.tile_rows * vectors
-        arithmetic = max(sums / isa.fma_per_cycle, 4.0 * sums / max(sums, 8), (tile.tile_rows + vectors) / 2)
-        tiles = self.panels(tile) * (self.rows // tile.tile_rows)
-        inner = tiles * (self.depth * arithmetic + 40.0)
-        panel_bytes = self.depth * tile.panel * 4
-        weight_reads = self.panels(tile) * panel_bytes * (self.rows // tile.row_block) / 16
-        input_reads = self.rows * self.depth * 4 * (self.panels(tile) // tile.panels_per_task) / 32
-        if panel_bytes > isa.l2_bytes / 2:
-            inner *= 1.15
+        panel_rate = tile.panel * 4 / L2_BYTES_PER_CYCLE
+        fits = (tile.panel + tile.tile_rows) * tile.depth_block * 4 <= L1_SHARE * isa.l1_bytes
+        blocks = self.depth // tile.depth_block
+        of_rows = 0.0
+        for _, rows, count in row_tiles(tile.row_block, tile.tile_rows):
+            sums = rows * vectors
+            step = max(sums / isa.fma_per_cycle, FMA_LATENCY, (rows + vectors) / 2)
+            inner = tile.depth_block * (step if fits else max(step, panel_rate) * 1.1)
+            of_rows += count * blocks * (inner + TILE_OVERHEAD + (2 * sums if blocks > 1 else sums))
+        tiles = self.rows // tile.row_block * self.panels(tile)
+        fetched = tile.panel * self.depth * 4 / L2_BYTES_PER_CYCLE
         tasks = self.tasks(tile)
         share = -(-tasks // threads) * threads / tasks
-        return (inner + weight_reads + input_reads) * share + tasks * TASK_OVERHEAD
+        return tiles * (of_rows + fetched) * share + tasks * TASK_OVERHEAD
 
     def _all_tiles(self, isa: Isa) -> Iterator[Tile]:
         for tile_rows in TILE_ROWS:
             for vectors in PANEL_VECTORS:
-                if self.rows % tile_rows or tile_rows * vectors + vectors + 1 > isa.registers:
+                if tile_rows > self.rows or tile_rows * vectors + vectors + 1 > isa.registers:
                     continue
                 panel = vectors * isa.lanes
                 panels = -(-self.width // panel)
-                row_blocks = [size for size in (16, 32, 64, self.rows) if self.rows % size == 0 and size % tile_rows == 0]
-                for row_block in dict.fromkeys(row_blocks or [self.rows]):
-                    for share in [panels] if self.epsilon is not None else _shares(panels):
-                        yield Tile(tile_rows, panel, row_block, share)
+                shares = [panels] if self.epsilon is not None else _shares(panels)
+                for row_block in _row_blocks(self.rows, tile_rows):
+                    for depth_block in _depth_blocks(self.depth):
+                        for share in shares:
+                            yield Tile(tile_rows, panel, row_block, share, depth_block)
 
     def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
         padded = self.panels(tile) * tile.panel
@@ -123,38 +145,71 @@ class Linear:
             groups = self.panels(tile) // tile.panels_per_task
             with emit.tasks(self.tasks(tile)) as task:
                 sums = emit.local(tile.tile_rows * (tile.panel // isa.lanes), isa.lanes)
+                blocks = self.depth // tile.depth_block
+                partial = emit.local(tile.row_block, tile.panel) if blocks > 1 else None
                 norm = None
                 if self.epsilon is not None:
                     scale, shift = extra
                     norm = emit.LayerNorm(self.width, isa.lanes, scale, shift, self.epsilon)
                 first_row = task // groups * tile.row_block
-                with emit.loop(tile.panels_per_task) as step, emit.loop(tile.row_block // tile.tile_rows) as block:
+
+                def block(number: Any, step: Any, first: bool, last: bool) -> None:
                     panel = task % groups * tile.panels_per_task + step
-                    row = first_row + block * tile.tile_rows
-                    self._sum(x, weight, bias, sums, row, panel, tile, isa)
-                    self._write(y, residual, sums, row, panel, tile, isa)
+                    tiles_before = 0
+                    for start, rows, count in row_tiles(tile.row_block, tile.tile_rows):
+                        with emit.loop(count) as index:
+                            at = start + index * rows
+                            self._fetch_next(weight, panel, number, tiles_before + index, tile)
+                            self._begin(sums, bias, None if first else partial, at, panel, rows, tile, isa)
+                            self._sum(x, weight, sums, first_row + at, panel, number * tile.depth_block, rows, tile, isa)
+                            if last:
+                                self._write(y, residual, sums, first_row + at, panel, rows, tile, isa)
+                            else:
+                                self._put_away(partial, sums, at, rows, tile, isa)
+                        tiles_before += count
+
+                with emit.loop(tile.panels_per_task) as step:
+                    for start, count, first, last in _phases(blocks):
+                        with emit.loop(count) as number:
+                            block(start + number, step, first, last)
                 if norm is not None:
                     with emit.loop(tile.row_block) as index:
                         norm.apply(y, first_row + index)
 
         return emit.kernel(symbol, self.parameters(tile), body)
 
-    def _sum(self, x: Any, weight: Any, bias: Any, sums: Any, row: Any, panel: Any, tile: Tile, isa: Isa) -> None:
-        """One register tile, all of K; the sums start at the bias."""
-        grid = list(emit.grid(tile.tile_rows, tile.panel // isa.lanes))
-        for _, vector, at in grid:
+    def _fetch_next(self, weight: Any, panel: Any, number: Any, row_tile: Any, tile: Tile) -> None:
+        """Weights are used once an inference and come from memory: each register tile asks for its share of the next block, so that
+        the first one to pass over that block does not wait for it."""
+        lines = -(-tile.depth_block * tile.panel // emit.LINE_FLOATS)
+        share = -(-lines // sum(count for _, _, count in row_tiles(tile.row_block, tile.tile_rows)))
+        for line in range(share):
+            emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * emit.LINE_FLOATS)
+
+    def _begin(self, sums: Any, bias: Any, partial: Any, at: Any, panel: Any, rows: int, tile: Tile, isa: Isa) -> None:
+        """The sums start at the bias, or where the block of K before this one left them."""
+        for index, vector, position in emit.grid(rows, tile.panel // isa.lanes):
             with emit.lanes(isa.lanes) as lane:
-                emit.store(sums, bias[panel * tile.panel + vector * isa.lanes + lane], at, lane)
-        with emit.loop(self.depth) as k:
-            for index, vector, at in grid:
+                column = vector * isa.lanes + lane
+                start = bias[panel * tile.panel + column] if partial is None else partial[at + index, column]
+                emit.store(sums, start, position, lane)
+
+    def _sum(self, x: Any, weight: Any, sums: Any, row: Any, panel: Any, first: Any, rows: int, tile: Tile, isa: Isa) -> None:
+        """One register tile, one block of K."""
+        with emit.loop(tile.depth_block) as k:
+            for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
                 with emit.lanes(isa.lanes) as lane:
-                    product = x[row + index, k] * weight[panel, k, vector * isa.lanes + lane]
+                    product = x[row + index, first + k] * weight[panel, first + k, vector * isa.lanes + lane]
                     emit.store(sums, sums[at, lane] + product, at, lane)
 
-    def _write(self, y: Any, residual: Any, sums: Any, row: Any, panel: Any, tile: Tile, isa: Isa) -> None:
-        """The epilogue, and the columns that exist."""
+    def _put_away(self, partial: Any, sums: Any, at: Any, rows: int, tile: Tile, isa: Isa) -> None:
+        for index, vector, position in emit.grid(rows, tile.panel // isa.lanes):
+            with emit.lanes(isa.lanes) as lane:
+                emit.store(partial, sums[position, lane], at + index, vector * isa.lanes + lane)
 
-        for index, vector, at in emit.grid(tile.tile_rows, tile.panel // isa.lanes):
+    def _write(self, y: Any, residual: Any, sums: Any, row: Any, panel: Any, rows: int, tile: Tile, isa: Isa) -> None:
+        """The epilogue, and the columns that exist."""
+        for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
             column = panel * tile.panel + vector * isa.lanes
             if self.activation == "gelu":
                 with emit.lanes(isa.lanes) as lane:
@@ -181,6 +236,33 @@ def pad(vector: np.ndarray, panel: int) -> np.ndarray:
     padded = np.zeros(-(-len(vector) // panel) * panel, np.float32)
     padded[: len(vector)] = vector
     return padded
+
+
+def row_tiles(rows: int, tallest: int) -> list[tuple[int, int, int]]:
+    """(first row, rows a tile, tiles): all rows in the fewest tiles of at most `tallest` rows, of at most two heights."""
+    tiles = -(-rows // tallest)
+    low, high_tiles = divmod(rows, tiles)
+    if high_tiles == 0:
+        return [(0, low, tiles)]
+    return [(0, low + 1, high_tiles), (high_tiles * (low + 1), low, tiles - high_tiles)]
+
+
+def _phases(blocks: int) -> list[tuple[int, int, bool, bool]]:
+    """(first block, blocks, whether they begin the sums, whether they end them): all blocks of K in order."""
+    if blocks == 1:
+        return [(0, 1, True, True)]
+    middle = [(1, blocks - 2, False, False)] if blocks > 2 else []
+    return [(0, 1, True, False), *middle, (blocks - 1, 1, False, True)]
+
+
+def _row_blocks(rows: int, tile_rows: int) -> list[int]:
+    sizes = [size for size in (16, 32, 64, rows) if rows % size == 0 and size >= tile_rows]
+    return list(dict.fromkeys(sizes)) or [rows]
+
+
+def _depth_blocks(depth: int) -> list[int]:
+    """All of K, and what divides it evenly."""
+    return [size for size in range(LEAST_DEPTH_BLOCK, depth) if depth % size == 0 and size % 4 == 0] + [depth]
 
 
 def _shares(panels: int) -> list[int]:

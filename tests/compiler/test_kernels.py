@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compiler import cache, isa
 from compiler.plan import Weights
-from compiler.schedules.linear import Linear, pack, pad
+from compiler.schedules.linear import Linear, pack, pad, row_tiles
 
 HOST = isa.host()
 SPEC = Linear(rows=128, depth=384, width=1536)
@@ -50,11 +52,22 @@ def test_tiles_fit_the_registers_and_cover_the_matrix(spec):
         vectors = tile.panel // HOST.lanes
         assert tile.tile_rows * vectors + vectors + 1 <= HOST.registers
         assert tile.panel % HOST.lanes == 0
-        assert spec.rows % tile.row_block == tile.row_block % tile.tile_rows == 0
+        assert spec.rows % tile.row_block == 0
+        assert spec.depth % tile.depth_block == 0
         assert spec.panels(tile) * tile.panel >= spec.width
         assert spec.panels(tile) % tile.panels_per_task == 0
         if spec.epsilon is not None:
             assert tile.panels_per_task == spec.panels(tile)
+
+
+@given(rows=st.integers(1, 200), tallest=st.integers(1, 14))
+def test_register_tiles_cover_every_row_once(rows, tallest):
+    covered = []
+    for first, height, count in row_tiles(rows, tallest):
+        assert 1 <= height <= tallest
+        assert first == len(covered)
+        covered += range(first, first + height * count)
+    assert covered == list(range(rows))
 
 
 def test_packing_keeps_every_column_and_pads_with_zeros():
