@@ -1,4 +1,4 @@
-/* Times the model it is linked with: bench --weights FILE [--threads N] [--runs N] [--warmup N]; one JSON object on stdout.
+/* Times the model it is linked with on a sentence of --tokens tokens, the longest that it takes unless said; one JSON object on stdout.
    Without --runs, as many runs as two seconds take, and at least 100: others' use of the machine comes in bursts of under a second. */
 #include <math.h>
 #include <stdio.h>
@@ -26,23 +26,24 @@ static double quantile(const double *sorted, int count, double part) {
 }
 
 static int wrong_use(void) {
-    fputs("usage: bench --weights FILE [--threads N] [--runs N] [--warmup N]\n", stderr);
+    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--runs N] [--warmup N]\n", stderr);
     return 2;
 }
 
 int main(int count, char **words) {
     const char *weights = 0;
-    int threads = 1, asked = 0, warmup = 3;
+    int threads = 1, asked = 0, warmup = 3, tokens = 0;
     for (int index = 1; index < count; index += 2) {
         char *end = "";
         const char *value = index + 1 < count ? words[index + 1] : 0;
         if (!value) return wrong_use();
         if (!strcmp(words[index], "--weights")) weights = value;
         else if (!strcmp(words[index], "--threads")) threads = (int)strtol(value, &end, 10);
+        else if (!strcmp(words[index], "--tokens")) tokens = (int)strtol(value, &end, 10);
         else if (!strcmp(words[index], "--runs")) asked = (int)strtol(value, &end, 10);
         else if (!strcmp(words[index], "--warmup")) warmup = (int)strtol(value, &end, 10);
         else return wrong_use();
-        if (*end || (!strcmp(words[index], "--runs") && asked < 1)) return wrong_use();
+        if (*end || (!strcmp(words[index], "--runs") && asked < 1) || (!strcmp(words[index], "--tokens") && tokens < 1)) return wrong_use();
     }
     if (!weights || threads < 1 || warmup < 0) return wrong_use();
     double load_start = now_ms();
@@ -52,15 +53,22 @@ int main(int count, char **words) {
         return 1;
     }
     double load_ms = now_ms() - load_start;
-    int seq_len = pf_seq_len(model);
-    int32_t *tokens = calloc((size_t)seq_len * 3, sizeof *tokens);
+    int lengths = 0, taken = 0;
+    const int *seq_lens = pf_seq_lens(model, &lengths);
+    if (!tokens) tokens = pf_seq_len(model);
+    if (tokens > pf_seq_len(model)) {
+        fprintf(stderr, "--tokens %d: this model takes at most %d\n", tokens, pf_seq_len(model));
+        return 1;
+    }
+    while (seq_lens[taken] < tokens) taken++;
+    int32_t *sentence = calloc((size_t)tokens * 3, sizeof *sentence);
     float *out = calloc((size_t)pf_outputs(model), sizeof *out);
     double *times_ms = calloc((size_t)(asked ? asked : MOST_RUNS), sizeof *times_ms);
-    if (!tokens || !out || !times_ms) {
+    if (!sentence || !out || !times_ms) {
         fputs("out of memory\n", stderr);
         return 1;
     }
-    for (int index = 0; index < seq_len; index++) tokens[2 * seq_len + index] = 1;
+    for (int index = 0; index < tokens; index++) sentence[2 * tokens + index] = 1;
     double sum = 0, squares = 0, begin = 0;
     int runs = 0;
     for (int run = -warmup;; run++) {
@@ -70,7 +78,7 @@ int main(int count, char **words) {
             runs = run;
             break;
         }
-        if (pf_run(model, tokens, tokens + seq_len, tokens + 2 * seq_len, out)) {
+        if (pf_run(model, sentence, sentence + tokens, sentence + 2 * tokens, tokens, out)) {
             fprintf(stderr, "%s\n", pf_error());
             return 1;
         }
@@ -81,10 +89,10 @@ int main(int count, char **words) {
     for (int run = 0; run < runs; run++) squares += (times_ms[run] - mean) * (times_ms[run] - mean);
     qsort(times_ms, (size_t)runs, sizeof *times_ms, ascending);
     printf("{\"median_ms\": %.6f, \"p10_ms\": %.6f, \"p90_ms\": %.6f, \"min_ms\": %.6f, \"mean_ms\": %.6f, \"cv\": %.6f, "
-           "\"load_ms\": %.3f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"seq_len\": %d}\n",
+           "\"load_ms\": %.3f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d}\n",
            quantile(times_ms, runs, 0.5), quantile(times_ms, runs, 0.1), quantile(times_ms, runs, 0.9), times_ms[0], mean,
-           sqrt(squares / runs) / mean, load_ms, runs, warmup, threads, seq_len);
+           sqrt(squares / runs) / mean, load_ms, runs, warmup, threads, tokens, seq_lens[taken]);
     pf_free(model);
-    free(tokens), free(out), free(times_ms);
+    free(sentence), free(out), free(times_ms);
     return 0;
 }

@@ -17,6 +17,7 @@ from compiler.isa import Isa
 from compiler.schedules import emit
 
 MOST_CANDIDATES = 5
+MOST_CANDIDATES_OF_A_PANEL = 3
 TASKS_FOR_BALANCE = 8
 PANEL_VECTORS = range(1, 7)
 TILE_ROWS = (1, 2, 4, 6, 8, 12)
@@ -33,7 +34,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Linear:
-    """What makes one linear kernel differ from another."""
+    """What makes one linear kernel differ from another.
+
+    Attributes:
+        panel: columns a panel must have, as weights are packed already for another sequence length; None leaves the choice.
+    """
 
     rows: int
     depth: int
@@ -41,6 +46,7 @@ class Linear:
     activation: str = ""
     residual: bool = False
     epsilon: float | None = None
+    panel: int | None = None
 
     kind: ClassVar[str] = "linear"
 
@@ -65,7 +71,7 @@ class Linear:
     def tiles(self, isa: Isa, threads: int) -> list[Tile]:
         """The most promising tiles by `cycles`, at most one for each way to share the work with one register tile."""
         ranked = sorted(self._all_tiles(isa), key=lambda tile: self.cycles(tile, isa, threads))
-        return ranked[:MOST_CANDIDATES]
+        return ranked[: MOST_CANDIDATES if self.panel is None else MOST_CANDIDATES_OF_A_PANEL]
 
     def cycles(self, tile: Tile, isa: Isa, threads: int) -> float:
         """Cost model: arithmetic or loads of the register tile, panels re-read from L2 or beyond, uneven shares."""
@@ -89,6 +95,8 @@ class Linear:
                 if self.rows % tile_rows or tile_rows * vectors + vectors + 1 > isa.registers:
                     continue
                 panel = vectors * isa.lanes
+                if panel != (self.panel or panel):
+                    continue
                 panels = -(-self.width // panel)
                 row_blocks = [size for size in (16, 32, 64, self.rows) if self.rows % size == 0 and size % tile_rows == 0]
                 for row_block in dict.fromkeys(row_blocks or [self.rows]):

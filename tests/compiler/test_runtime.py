@@ -24,7 +24,9 @@ def tokens(value: int = 1, seq_len: int = 16) -> np.ndarray:
         ((tokens(-1), tokens(0), tokens()), "token id -1"),
         ((tokens(), tokens(2), tokens()), "token type 2"),
         ((tokens(), tokens(0), tokens(7)), "attention mask 7"),
-        ((tokens(seq_len=15), tokens(0), tokens()), r"takes \(n, 16\)"),
+        ((tokens(seq_len=15), tokens(0), tokens()), r"takes \(n, S\) each, S from 1 to 16 tokens"),
+        ((tokens(seq_len=17), tokens(0, 17), tokens(1, 17)), r"\(1, 17\).* S from 1 to 16 tokens"),
+        ((tokens()[0], tokens(0)[0], tokens()[0]), r"\(16,\).* takes \(n, S\)"),
     ],
 )
 def test_inputs_that_the_model_has_no_rows_for(compiled, inputs, message):
@@ -67,12 +69,20 @@ def test_bench_prints_one_json_object(compiled):
     facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert facts["runs"] == 20
     assert facts["threads"] == 2
-    assert facts["seq_len"] == 16
+    assert facts["seq_len"] == facts["tokens"] == 16
     assert 0 < facts["min_ms"] <= facts["p10_ms"] <= facts["median_ms"] <= facts["p90_ms"]
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["--weights"], ["--weights", "x", "--threads", "0"], ["--weights", "x", "--runs", "1x"], ["--odd", "1"]]
+    "words",
+    [
+        [],
+        ["--weights"],
+        ["--weights", "x", "--threads", "0"],
+        ["--weights", "x", "--runs", "1x"],
+        ["--odd", "1"],
+        ["--weights", "x", "--tokens", "0"],
+    ],
 )
 def test_bench_wrong_use(compiled, words):
     done = subprocess.run([compiled / "bench", *words], capture_output=True, text=True)
