@@ -8,7 +8,7 @@
 
 #include "pocketformer.h"
 
-enum { LEAST_RUNS = 100, MOST_RUNS = 100000 };
+enum { LEAST_RUNS = 100, MOST_RUNS = 100000, MOST_CORES = 64 };
 static const double LEAST_MS = 2000;
 
 static double now_ms(void) {
@@ -26,28 +26,49 @@ static double quantile(const double *sorted, int count, double part) {
 }
 
 static int wrong_use(void) {
-    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--runs N] [--warmup N]\n", stderr);
+    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N]\n", stderr);
     return 2;
+}
+
+/* 0, or -1 where the text is not a number of at least `least`. */
+static int number(const char *text, int least, int *result) {
+    char *end;
+    *result = (int)strtol(text, &end, 10);
+    return *end || end == text || *result < least ? -1 : 0;
+}
+
+/* How many numbers there are between commas, 0 where something else is. */
+static int list(const char *text, int *numbers) {
+    for (int count = 0; count < MOST_CORES;) {
+        char *end;
+        numbers[count++] = (int)strtol(text, &end, 10);
+        if (end == text || (*end && *end != ',')) return 0;
+        if (!*end) return count;
+        text = end + 1;
+    }
+    return 0;
 }
 
 int main(int count, char **words) {
     const char *weights = 0;
-    int threads = 1, asked = 0, warmup = 3, tokens = 0;
+    int threads = 0, asked = 0, warmup = 3, tokens = 0, core_count = 0, cores[MOST_CORES];
     for (int index = 1; index < count; index += 2) {
-        char *end = "";
-        const char *value = index + 1 < count ? words[index + 1] : 0;
+        const char *name = words[index], *value = index + 1 < count ? words[index + 1] : 0;
+        int wrong = 0;
         if (!value) return wrong_use();
-        if (!strcmp(words[index], "--weights")) weights = value;
-        else if (!strcmp(words[index], "--threads")) threads = (int)strtol(value, &end, 10);
-        else if (!strcmp(words[index], "--tokens")) tokens = (int)strtol(value, &end, 10);
-        else if (!strcmp(words[index], "--runs")) asked = (int)strtol(value, &end, 10);
-        else if (!strcmp(words[index], "--warmup")) warmup = (int)strtol(value, &end, 10);
-        else return wrong_use();
-        if (*end || (!strcmp(words[index], "--runs") && asked < 1) || (!strcmp(words[index], "--tokens") && tokens < 1)) return wrong_use();
+        if (!strcmp(name, "--weights")) weights = value;
+        else if (!strcmp(name, "--tokens")) wrong = number(value, 1, &tokens);
+        else if (!strcmp(name, "--threads")) wrong = number(value, 1, &threads);
+        else if (!strcmp(name, "--cores")) wrong = !(core_count = list(value, cores));
+        else if (!strcmp(name, "--runs")) wrong = number(value, 1, &asked);
+        else if (!strcmp(name, "--warmup")) wrong = number(value, 0, &warmup);
+        else wrong = 1;
+        if (wrong) return wrong_use();
     }
-    if (!weights || threads < 1 || warmup < 0) return wrong_use();
+    if (!threads) threads = core_count ? core_count : 1;
+    if (!weights || (core_count && threads > core_count)) return wrong_use();
     double load_start = now_ms();
-    pf_model *model = pf_load(weights, threads);
+    pf_model *model = core_count ? pf_load_on(weights, threads, cores) : pf_load(weights, threads);
     if (!model) {
         fprintf(stderr, "%s\n", pf_error());
         return 1;

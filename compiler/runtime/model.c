@@ -116,7 +116,9 @@ static int bind_all(pf_model *model) {
     return 0;
 }
 
-pf_model *pf_load(const char *weights_path, int threads) {
+pf_model *pf_load(const char *weights_path, int threads) { return pf_load_on(weights_path, threads, 0); }
+
+pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
     const pf_plan *plan = &pf_the_plan;
     unsigned missing = pf_cpu_missing(plan->cpu_needs);
     if (missing) {
@@ -137,6 +139,11 @@ pf_model *pf_load(const char *weights_path, int threads) {
     model->pool = pf_pool_start(threads, plan->scratch_bytes);
     if (!model->arena || !model->pool || bind_all(model)) {
         fail("not enough memory or threads: %llu bytes of activations, %d threads", (unsigned long long)plan->arena_bytes, threads);
+        pf_free(model);
+        return 0;
+    }
+    if (cores && pf_pool_pin(model->pool, cores)) {
+        fail("one of the %d cores given is not among those that this process may use", threads);
         pf_free(model);
         return 0;
     }

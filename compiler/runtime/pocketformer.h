@@ -18,6 +18,10 @@ pf_model *pf_load(const char *weights_path, int threads);
 int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, int length,
            float *out);
 
+/* As pf_load, with each thread kept to a core of its own: cores[0] is the calling thread's, which is to be the one that runs the model,
+   the other threads - 1 are the workers'. For chips whose cores differ: give equal ones. */
+pf_model *pf_load_on(const char *weights_path, int threads, const int *cores);
+
 void pf_free(pf_model *model);
 
 /* The most tokens that a sentence may have. */

@@ -139,6 +139,21 @@ void pf_pool_stop(pf_pool *pool) {
     free(pool);
 }
 
+int pf_pool_pin(pf_pool *pool, const int *cores) {
+    for (int index = 0; index <= pool->started; index++) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        if (cores[index] < 0 || cores[index] >= CPU_SETSIZE) return -1;
+        CPU_SET(cores[index], &one);
+#if defined(__ANDROID__) /* bionic has no pthread_setaffinity_np */
+        if (sched_setaffinity(index ? pthread_gettid_np(pool->handles[index]) : 0, sizeof one, &one)) return -1;
+#else
+        if (pthread_setaffinity_np(index ? pool->handles[index] : pthread_self(), sizeof one, &one)) return -1;
+#endif
+    }
+    return 0;
+}
+
 int pf_pool_run(pf_pool *pool, pf_kernel kernel, const pf_argument *arguments, int count, int tasks) {
     pf_argument result = {0};
     self = &pool->workers[0];
