@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from compiler.graph import Graph, Value
+from compiler.isa import Isa
 from compiler.kernels import Kernel, rows_of
+from compiler.sharing import shared
 from data.errors import CompileError
 
 ALIGNMENT = 64
@@ -34,8 +36,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
+    """A kernel on tensors, its rounds shared among threads or all on the calling one."""
+
     kernel: Kernel
     tensors: tuple[int, ...]
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Weights:
                 file.write(bytes(-array.nbytes % ALIGNMENT))
 
 
-def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel]) -> Plan:
+def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel], isa: Isa) -> Plan:
     """The plan of a program and of its shorter sequence lengths.
 
     Args:
@@ -126,7 +131,7 @@ def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel]) -> Plan:
         kernels: of all their blocks.
     """
     weights = Weights()
-    programs = [_program(graph, kernels, weights) for graph in graphs]
+    programs = [_program(graph, kernels, weights, isa) for graph in graphs]
     words, types = _vocabulary(graphs[0])
     return Plan(
         outputs=graphs[0].output.shape[-1],
@@ -138,7 +143,7 @@ def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel]) -> Plan:
     )
 
 
-def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights) -> Program:
+def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights, isa: Isa) -> Program:
     """Blocks in order, activations in one arena where tensors that are never alive together share memory."""
     blocks = [value for value in graph.values() if value in kernels]
     seq_len = graph.inputs[0].shape[-1]
@@ -154,7 +159,7 @@ def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights) ->
 
     ids = tuple(place(value, (rows_of(seq_len),), "int32") for value in graph.inputs)
     calls = []
-    for block in blocks:
+    for block, worth in zip(blocks, shared([kernels[block] for block in blocks], isa), strict=True):
         kernel = kernels[block]
         parameters = kernel.spec.parameters(kernel.tile)
         arguments = []
@@ -168,7 +173,7 @@ def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights) ->
         arguments.append(place(block, shape, dtype))
         if len(arguments) > MAX_ARGUMENTS:
             raise CompileError(f"a {kernel.spec.kind} block has {len(arguments)} tensors; the runtime takes {MAX_ARGUMENTS}")
-        calls.append(Call(kernel, tuple(arguments)))
+        calls.append(Call(kernel, tuple(arguments), worth))
     return Program(
         seq_len=seq_len,
         tensors=tuple(tensors),

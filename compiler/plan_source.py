@@ -46,7 +46,7 @@ def _tables(program: Program, suffix: str) -> str:
         for tensor in program.tensors
     )
     calls = ",\n".join(
-        f'    {{__tvm_ffi_{call.kernel.symbol}, "{call.kernel.symbol}", {call.kernel.spec.tasks(call.kernel.tile)}, '
+        f'    {{__tvm_ffi_{call.kernel.symbol}, "{call.kernel.symbol}", {call.kernel.spec.tasks(call.kernel.tile)}, {int(call.shared)}, '
         f"{len(call.tensors)}, {{{', '.join(map(str, call.tensors))}}}}}"
         for call in program.calls
     )

@@ -73,7 +73,7 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     kernels, missing = _kernels([graph], {}, isa, progress)
     more, more_missing = _kernels(shorter, kernels, isa, progress)
     progress("planning memory and packing weights")
-    plan = make_plan([graph, *shorter], {**kernels, **more})
+    plan = make_plan([graph, *shorter], {**kernels, **more}, isa)
     plan.weights.write(folder / WEIGHTS)
     progress("linking")
     _link(plan, isa, folder)
@@ -200,7 +200,13 @@ def _facts(plan: Plan, isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
 
 def _calls(program: Program) -> list[dict[str, Any]]:
     return [
-        {"symbol": call.kernel.symbol, "kind": call.kernel.spec.kind, "tile": vars(call.kernel.tile)} for call in program.calls
+        {
+            "symbol": call.kernel.symbol,
+            "kind": call.kernel.spec.kind,
+            "tile": vars(call.kernel.tile),
+            "shared": call.shared,
+        }
+        for call in program.calls
     ]
 
 

@@ -194,7 +194,9 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
         return -1;
     for (int index = 0; index < program->call_count; index++) {
         const pf_call *call = &program->calls[index];
-        if (pf_pool_run(model->pool, call->kernel, bound->arguments + index * PF_MAX_ARGUMENTS, call->count, call->tasks)) {
+        const pf_argument *arguments = bound->arguments + index * PF_MAX_ARGUMENTS;
+        int (*run)(pf_pool *, pf_kernel, const pf_argument *, int, int) = call->shared ? pf_pool_run : pf_pool_run_alone;
+        if (run(model->pool, call->kernel, arguments, call->count, call->tasks)) {
             fail("kernel %s: %s", call->name, pf_kernel_error());
             return -1;
         }

@@ -16,7 +16,8 @@ typedef struct {
 typedef struct {
     pf_kernel kernel;
     const char *name;
-    uint16_t tasks; /* rounds of its parallel loop */
+    uint16_t tasks;  /* rounds of its parallel loop */
+    uint16_t shared; /* among threads; 0: too little work to be worth another's */
     uint16_t count;
     uint16_t tensors[PF_MAX_ARGUMENTS];
 } pf_call;

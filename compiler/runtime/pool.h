@@ -18,6 +18,9 @@ int pf_pool_pin(pf_pool *pool, const int *cores);
 /* Runs one kernel on the calling thread, its parallel loop shared as `tasks` rounds. The kernel's return value. */
 int pf_pool_run(pf_pool *pool, pf_kernel kernel, const pf_argument *arguments, int count, int tasks);
 
+/* The same with every round on the calling thread: for a kernel of so little work that others would cost more than they do. */
+int pf_pool_run_alone(pf_pool *pool, pf_kernel kernel, const pf_argument *arguments, int count, int tasks);
+
 /* Lets the next kernels find every worker awake. */
 void pf_pool_wake(pf_pool *pool);
 
