@@ -172,6 +172,9 @@ def _readme(model: dict) -> str:
         else "not measured"
     )
     by_length = ", ".join(f"{each['seq_len']}: {each['median_ms']:.2f} ms" for each in model.get("latency_by_length", ()))
+    lengths = (
+        f"\n- latency by sequence length, of which a sentence takes the shortest that it fits: {by_length}" if by_length else ""
+    )
     scored = (
         ", ".join(f"{name} {value:.4f}" for name, value in accuracy.get("metrics", {}).items())
         or "no task: answers are embeddings"
@@ -180,7 +183,7 @@ def _readme(model: dict) -> str:
 
 - task: {(model.get("task") or {}).get("name", "none")}
 - accuracy: {scored}{f" ({accuracy['split']})" if accuracy else ""}
-- latency: {measured}{f"{chr(10)}- latency by sequence length, the shortest that a sentence fits: {by_length}" if by_length else ""}
+- latency: {measured}{lengths}
 - precision: {model["precision"]}
 
 ## Time it

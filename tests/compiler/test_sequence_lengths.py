@@ -54,7 +54,7 @@ def test_the_lengths_are_on_record(several):
     assert any(call["shared"] for call in plan["calls"])
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [1, 3, 16])
 def test_every_sentence_gets_torchs_answer_from_every_length_that_holds_it(several, samples, threads):
     *inputs, expected = samples
     tokens = inputs[-1].sum(axis=1)
