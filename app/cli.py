@@ -49,7 +49,10 @@ def parser() -> argparse.ArgumentParser:
 
     compile_ = _add(commands, "compile", "compile a model into a bundle")
     compile_.add_argument("model", metavar="MODEL")
-    _add_build_options(compile_)
+    _add_build_options(
+        compile_,
+        "sequence lengths over one copy of the weights, 32,64,128 unless given; a sentence takes the shortest that it fits",
+    )
     compile_.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle to write")
 
     run = _add(commands, "run", "the compiled model's answer")
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
     bench = _add(commands, "bench", "latency of a model or bundle, beside other runtimes")
     bench.add_argument("model", metavar="MODEL|BUNDLE")
-    _add_build_options(bench)
+    _add_build_options(bench, "sequence lengths to time: of a model 128 unless given, of a bundle all that it has")
     bench.add_argument("--runs", type=int, help="of each runtime; without it, as many as six seconds take, at least 300")
     bench.add_argument(
         "--against", default="", metavar="NAMES", help="peers timed on the same model in the same run: onnxruntime"
@@ -117,6 +120,14 @@ def _sizes(text: str) -> list[int]:
     return [int(size) for size in text.split(",")]
 
 
+def _lengths(text: str) -> tuple[int, ...]:
+    """Tokens, ascending."""
+    lengths = tuple(sorted(set(_sizes(text))))
+    if lengths[0] < 1:
+        raise ValueError("a length below 1")
+    return lengths
+
+
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
@@ -132,10 +143,10 @@ def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: 
     return command
 
 
-def _add_build_options(command: argparse.ArgumentParser) -> None:
+def _add_build_options(command: argparse.ArgumentParser, seq_len_help: str) -> None:
     command.add_argument("--device", default="host")
     command.add_argument("--precision", default="fp32")
-    command.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    command.add_argument("--seq-len", type=_lengths, metavar="TOKENS", help=seq_len_help)
     command.add_argument("--threads", type=int)
 
 

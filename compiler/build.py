@@ -36,6 +36,8 @@ class BuildRequest:
         program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N).
         samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): torch's own answers.
         tolerance: the largest absolute difference from them that is accepted.
+        seq_lens: shorter sequence lengths than the program's own S, in tokens, that are compiled beside it over the same weights; S itself
+            may be among them. Each is checked on the samples that fit it. None takes the usual ones, as far as the program allows.
     """
 
     program: Path
@@ -43,6 +45,7 @@ class BuildRequest:
     device: str = "host"
     precision: str = "fp32"
     tolerance: float = 1e-3
+    seq_lens: tuple[int, ...] | None = ()
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,14 @@ class Built:
 
     Attributes:
         folder: model.so, bench, weights.bin, plan.json, pocketformer.h.
+        seq_lens: tokens, ascending: a sentence takes the shortest that it fits.
         kernels: kernel calls in one inference.
         kernels_compiled: kernels that the cache did not have.
         blocks: one a kernel call: name, members, rule (access pattern), law (computation law), bytes_before, bytes_after.
     """
 
     folder: Path
+    seq_lens: list[int]
     kernels: int
     compile_s: float
     max_abs_error: float

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from data.errors import ModelError, PocketformerError
 from data.home import subfolder
 
-FORMAT = 1
+FORMAT = 2  # 1: one sequence length, `pf_run` takes padded sentences
+READ_FORMATS = (1, FORMAT)
 LIBRARY = "libpocketformer.so"
 CHECKSUMS = "SHA256SUMS"
 TOKENIZER = "tokenizer/tokenizer.json"
@@ -40,7 +41,13 @@ class Bundle:
 
     @property
     def seq_len(self) -> int:
+        """The most tokens that a sentence may have."""
         return self.model["seq_len"]
+
+    @property
+    def seq_lens(self) -> tuple[int, ...]:
+        """The compiled sequence lengths, ascending."""
+        return tuple(self.model.get("seq_lens", (self.seq_len,)))
 
 
 def file_name(task: str, architecture: str, device: str, latency_ms: float) -> str:
@@ -55,7 +62,8 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
     Args:
         built_folder: what `compiler.build.build` made.
         out_path: where the zip goes; its folder is made.
-        model_json: architecture, task, device, precision, seq_len, latency with source, accuracy, fusion summary.
+        model_json: architecture, task, device, precision, seq_len (the longest) and seq_lens, latency with source (of the longest) and
+            latency_by_length, accuracy, fusion summary.
         tokenizer_json: the tokenizer in Hugging Face's `tokenizer.json` form.
 
     Raises:
@@ -113,8 +121,9 @@ def read_bundle(path: Path) -> Bundle:
         raise ModelError(f"no bundle at {path}; `pocketformer compile` makes one") from error
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise ModelError(f"{path} is not a whole Pocketformer bundle ({error}); make or download it again") from error
-    if model.get("format") != FORMAT:
-        raise ModelError(f"{path} has bundle format {model.get('format')}, this Pocketformer reads {FORMAT}; make it again")
+    if model.get("format") not in READ_FORMATS:
+        known = " and ".join(map(str, READ_FORMATS))
+        raise ModelError(f"{path} has bundle format {model.get('format')}, this Pocketformer reads {known}; make it again")
     return Bundle(folder, model)
 
 
@@ -162,6 +171,10 @@ def _readme(model: dict) -> str:
         if latency
         else "not measured"
     )
+    by_length = ", ".join(f"{each['seq_len']}: {each['median_ms']:.2f} ms" for each in model.get("latency_by_length", ()))
+    lengths = (
+        f"\n- latency by sequence length, of which a sentence takes the shortest that it fits: {by_length}" if by_length else ""
+    )
     scored = (
         ", ".join(f"{name} {value:.4f}" for name, value in accuracy.get("metrics", {}).items())
         or "no task: answers are embeddings"
@@ -170,7 +183,7 @@ def _readme(model: dict) -> str:
 
 - task: {(model.get("task") or {}).get("name", "none")}
 - accuracy: {scored}{f" ({accuracy['split']})" if accuracy else ""}
-- latency: {measured}
+- latency: {measured}{lengths}
 - precision: {model["precision"]}
 
 ## Time it
@@ -179,10 +192,10 @@ def _readme(model: dict) -> str:
 ## Call it from C
     #include "pocketformer.h"
     pf_model *model = pf_load("weights.bin", {latency.get("threads", 2)});
-    pf_run(model, input_ids, token_type_ids, attention_mask, scores); /* {model["seq_len"]} int32 each; {model["outputs"]} floats out */
+    pf_run(model, input_ids, token_type_ids, attention_mask, tokens, scores); /* tokens int32 each, 1 to {model["seq_len"]}; {model["outputs"]} floats out */
     pf_free(model);
 
-Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json`, padded to {model["seq_len"]}.
+Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and need no padding: the fewer tokens, the faster.
 
 ## Check it
     sha256sum --check {CHECKSUMS}

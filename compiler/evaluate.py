@@ -111,7 +111,7 @@ def _embedding(value: Value, words: Array, ids: Array, *rest: Array) -> Array:
     operands = list(rest)
     total = words[ids.reshape(-1)]
     if value["positions"]:
-        total = total + operands.pop(0)
+        total = total + operands.pop(0).reshape(-1, words.shape[-1])[: len(total)]
     if value["types"]:
         table, types = operands.pop(0), operands.pop(0)
         total = total + table[types.reshape(-1)]

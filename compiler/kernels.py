@@ -72,6 +72,13 @@ def spec_of(value: Value, seq_len: int) -> Spec:
     raise CompileError(f"operator '{value.operator}' of shape {value.shape} fits no block: the model is not of BERT's family")
 
 
+def reading(spec: Spec, kernel: Kernel) -> Spec:
+    """The spec kept to tiles that read weights as they are packed for `kernel`, the same block of a longer sequence length."""
+    if any(field.name == "panel" for field in dataclasses.fields(spec)):  # type: ignore[arg-type]
+        return dataclasses.replace(spec, panel=kernel.tile.panel)  # type: ignore[type-var]
+    return spec
+
+
 def compile_kernels(
     specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None]
 ) -> tuple[dict[Spec, Kernel], int]:

@@ -56,23 +56,29 @@ def measure(
     runs: int | None = None,
     warmup: int = 3,
     should_stop: ShouldStop = never,
+    tokens: int | None = None,
 ) -> Latency:
     """Time what `compiler.build.build` made, with nothing of ours running beside it.
 
     Args:
+        tokens: of the sentence, which takes the shortest sequence length that it fits; None: the model's longest.
         threads: None takes the physical cores that this process may use.
         runs: None takes as many as two seconds do, and at least 100.
 
     Raises:
         UsageError: unknown device.
-        MeasureError: the program fails, or stays unstable after several attempts.
+        MeasureError: the program fails, the sentence is too long for the model, or latency stays unstable after several attempts.
         Cancelled: `should_stop()` turned true.
     """
     check_device(device)
     count = threads or cores()
     command = [folder / "bench", "--weights", folder / "weights.bin", "--threads", count, "--warmup", warmup]
     command += [] if runs is None else ["--runs", runs]
-    flops = json.loads((folder / "plan.json").read_text())["flops"]
+    facts = json.loads((folder / "plan.json").read_text())
+    flops = facts["flops"]
+    if tokens is not None and "programs" in facts:  # before there were several lengths, every sentence took the whole one
+        command += ["--tokens", tokens]
+        flops = next((each["flops"] for each in facts["programs"] if each["seq_len"] >= tokens), flops)
     return steadiest(lambda: _once([str(word) for word in command], flops, should_stop), should_stop)
 
 

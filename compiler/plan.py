@@ -1,7 +1,10 @@
-"""The static plan of a model: where each tensor lies, which kernels run in which order, and the weights in their layouts."""
+"""The static plan of a model: where each tensor lies, which kernels run in which order, and the weights in their layouts.
+
+A model of several sequence lengths has a program for each, over one arena and one copy of the weights.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import numpy as np
 from compiler.graph import Graph, Value
 from compiler.isa import Isa
 from compiler.kernels import Kernel, rows_of
+from compiler.sharing import shared
 from data.errors import CompileError
 
 ALIGNMENT = 64
@@ -17,6 +21,7 @@ MAGIC = b"PFWGT01\0"
 HEADER_BYTES = 64
 MAX_ARGUMENTS = 24  # runtime/plan.h
 MAX_AXES = 3
+COMPARED = 16  # numbers at an array's start by which those that begin alike are found
 
 
 @dataclass(frozen=True)
@@ -31,43 +36,77 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
+    """A kernel on tensors, its rounds shared among threads or all on the calling one."""
+
     kernel: Kernel
     tensors: tuple[int, ...]
+    shared: bool
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that runtime/plan.h declares."""
+class Program:
+    """What runs for sentences of up to `seq_len` tokens. `ids` and `output` are indices of `tensors`, as are the calls'."""
 
     seq_len: int
-    outputs: int
-    words: int
-    types: int
-    arena_bytes: int
-    scratch_bytes: int
     tensors: tuple[Tensor, ...]
     calls: tuple[Call, ...]
     ids: tuple[int, int, int]
     output: int
+    arena_bytes: int
+
+    @property
+    def flops(self) -> int:
+        return sum(call.kernel.spec.flops for call in self.calls)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that runtime/plan.h declares. `programs` are in ascending order of their sequence lengths."""
+
+    outputs: int
+    words: int
+    types: int
+    scratch_bytes: int
+    programs: tuple[Program, ...]
     weights: "Weights"
+
+    @property
+    def longest(self) -> Program:
+        return self.programs[-1]
+
+    @property
+    def seq_lens(self) -> tuple[int, ...]:
+        return tuple(program.seq_len for program in self.programs)
+
+    @property
+    def arena_bytes(self) -> int:
+        return max(program.arena_bytes for program in self.programs)
 
 
 class Weights:
-    """Packed weights, equal ones once, each on a cache line of its own."""
+    """Packed weights, each on a cache line of its own. Equal ones are stored once, and one that another begins with, as position rows
+    of a shorter sequence length are, not at all."""
 
     def __init__(self) -> None:
         self.arrays: list[np.ndarray] = []
         self.size = HEADER_BYTES
         self._known: dict[bytes, int] = {}
+        self._by_start: dict[bytes, list[tuple[int, np.ndarray]]] = {}
 
     def add(self, array: np.ndarray) -> int:
         """Offset in bytes."""
         array = np.ascontiguousarray(array)
         key = hashlib.blake2b(array.data, digest_size=16).digest() + repr(array.shape).encode()
         if key not in self._known:
-            self._known[key] = self.size
-            self.arrays.append(array)
-            self.size = round_up(self.size + array.nbytes)
+            start = array.reshape(-1)[:COMPARED].tobytes() + repr((array.dtype, array.shape[1:])).encode()
+            alike = self._by_start.setdefault(start, [])
+            longer = (offset for offset, other in alike if np.array_equal(other[: len(array)], array))
+            offset = next(longer, self.size)
+            if offset == self.size:
+                alike.append((offset, array))
+                self.arrays.append(array)
+                self.size = round_up(self.size + array.nbytes)
+            self._known[key] = offset
         return self._known[key]
 
     def digest(self) -> bytes:
@@ -84,11 +123,30 @@ class Weights:
                 file.write(bytes(-array.nbytes % ALIGNMENT))
 
 
-def make_plan(graph: Graph, kernels: dict[Value, Kernel], isa: Isa) -> Plan:
+def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel], isa: Isa) -> Plan:
+    """The plan of a program and of its shorter sequence lengths.
+
+    Args:
+        graphs: the same program for each sequence length, the longest first: the others find their weights stored.
+        kernels: of all their blocks.
+    """
+    weights = Weights()
+    programs = [_program(graph, kernels, weights, isa) for graph in graphs]
+    words, types = _vocabulary(graphs[0])
+    return Plan(
+        outputs=graphs[0].output.shape[-1],
+        words=words,
+        types=types,
+        scratch_bytes=max(kernel.scratch_bytes for kernel in kernels.values()),
+        programs=tuple(sorted(programs, key=lambda program: program.seq_len)),
+        weights=weights,
+    )
+
+
+def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights, isa: Isa) -> Program:
     """Blocks in order, activations in one arena where tensors that are never alive together share memory."""
     blocks = [value for value in graph.values() if value in kernels]
     seq_len = graph.inputs[0].shape[-1]
-    weights = Weights()
     tensors: list[Tensor] = []
     index_of: dict[Value, int] = {}
     offsets, arena_bytes = _arena(graph, blocks, kernels)
@@ -101,7 +159,7 @@ def make_plan(graph: Graph, kernels: dict[Value, Kernel], isa: Isa) -> Plan:
 
     ids = tuple(place(value, (rows_of(seq_len),), "int32") for value in graph.inputs)
     calls = []
-    for block in blocks:
+    for block, worth in zip(blocks, shared([kernels[block] for block in blocks], isa), strict=True):
         kernel = kernels[block]
         parameters = kernel.spec.parameters(kernel.tile)
         arguments = []
@@ -115,24 +173,18 @@ def make_plan(graph: Graph, kernels: dict[Value, Kernel], isa: Isa) -> Plan:
         arguments.append(place(block, shape, dtype))
         if len(arguments) > MAX_ARGUMENTS:
             raise CompileError(f"a {kernel.spec.kind} block has {len(arguments)} tensors; the runtime takes {MAX_ARGUMENTS}")
-        calls.append(Call(kernel, tuple(arguments)))
-    words, types = _vocabulary(graph)
-    return Plan(
+        calls.append(Call(kernel, tuple(arguments), worth))
+    return Program(
         seq_len=seq_len,
-        outputs=graph.output.shape[-1],
-        words=words,
-        types=types,
-        arena_bytes=arena_bytes,
-        scratch_bytes=max(kernel.scratch_bytes for kernel in kernels.values()),
         tensors=tuple(tensors),
         calls=tuple(calls),
         ids=(ids[0], ids[1], ids[2]),
         output=index_of[graph.output],
-        weights=weights,
+        arena_bytes=arena_bytes,
     )
 
 
-def _arena(graph: Graph, blocks: Sequence[Value], kernels: dict[Value, Kernel]) -> tuple[dict[Value, int], int]:
+def _arena(graph: Graph, blocks: Sequence[Value], kernels: Mapping[Value, Kernel]) -> tuple[dict[Value, int], int]:
     """Offsets in bytes, largest tensors placed first at the lowest place free for their whole life; and the arena's size."""
     born: dict[Value, int] = dict.fromkeys(graph.inputs, -1)
     dies: dict[Value, int] = dict.fromkeys(graph.inputs, len(blocks))
@@ -165,45 +217,6 @@ def _vocabulary(graph: Graph) -> tuple[int, int]:
             if value["types"]:
                 types = value.inputs[2 + value["positions"]].shape[0]
     return words, types
-
-
-def plan_source(plan: Plan, isa: Isa) -> str:
-    """The plan as C tables."""
-    symbols = list(dict.fromkeys(call.kernel.symbol for call in plan.calls))
-    tensors = ",\n".join(
-        f"    {{{tensor.offset}u, {{{', '.join(map(str, tensor.shape))}}}, {'PF_IN_WEIGHTS' if tensor.in_weights else 'PF_IN_ARENA'}, "
-        f"{len(tensor.shape)}, {'PF_TYPE_FLOAT' if tensor.dtype == 'float32' else 'PF_TYPE_INT'}}}"
-        for tensor in plan.tensors
-    )
-    calls = ",\n".join(
-        f'    {{__tvm_ffi_{call.kernel.symbol}, "{call.kernel.symbol}", {call.kernel.spec.tasks(call.kernel.tile)}, '
-        f"{len(call.tensors)}, {{{', '.join(map(str, call.tensors))}}}}}"
-        for call in plan.calls
-    )
-    needs = " | ".join(f"PF_CPU_{need}" for need in isa.needs) or "0"
-    declared = "\n".join(f"int __tvm_ffi_{symbol}(void *, const pf_argument *, int32_t, pf_argument *);" for symbol in symbols)
-    return f"""#include "cpu.h"
-#include "plan.h"
-
-{declared}
-
-static const pf_place tensors[] = {{
-{tensors}
-}};
-
-static const pf_call calls[] = {{
-{calls}
-}};
-
-const pf_plan pf_the_plan = {{
-    .seq_len = {plan.seq_len}, .outputs = {plan.outputs}, .rows = {rows_of(plan.seq_len)},
-    .words = {plan.words}, .types = {plan.types}, .cpu_needs = {needs},
-    .arena_bytes = {plan.arena_bytes}u, .weights_bytes = {plan.weights.size}u, .scratch_bytes = {plan.scratch_bytes}u,
-    .tensor_count = {len(plan.tensors)}, .call_count = {len(plan.calls)}, .tensors = tensors, .calls = calls,
-    .input_ids = {plan.ids[0]}, .token_type_ids = {plan.ids[1]}, .attention_mask = {plan.ids[2]}, .output = {plan.output},
-    .digest = {{{", ".join(str(byte) for byte in plan.weights.digest())}}},
-}};
-"""
 
 
 def round_up(size: int) -> int:

@@ -11,30 +11,32 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from compiler import zig
+from compiler.check import Samples, check
 from compiler.evaluate import OPERATORS
 from compiler.graph import CONSTANT, INPUT, Graph, Value
 from compiler.isa import Isa, cores, host
-from compiler.kernels import Kernel, compile_kernels, spec_of
+from compiler.kernels import Kernel, compile_kernels, reading, spec_of
+from compiler.lengths import shorter_programs
 from compiler.passes import fuse_layers
-from compiler.plan import Plan, make_plan, plan_source
+from compiler.plan import Plan, Program, make_plan
+from compiler.plan_source import plan_source
 from compiler.quiet import busy
 from compiler.relax_import import import_program
-from compiler.session import LIBRARY, WEIGHTS, Session
+from compiler.schedules import Spec
+from compiler.session import LIBRARY, WEIGHTS
 from data.errors import CompileError, PocketformerError
 
 RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c")
 COMPUTATION_LAWS = ("associative", "distributive", "commutative")
-SAMPLE_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
 def main() -> None:
@@ -62,30 +64,51 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     progress("importing the program")
     with busy():
         graph = fuse_layers(import_program(Path(job["program"])))
-    blocks = [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
+    blocks = blocks_of(graph)
     refuse_unknown(blocks)
-    seq_len = graph.inputs[0].shape[-1]
-    specs = {block: spec_of(block, seq_len) for block in blocks}
+    samples = Samples.read(Path(job["samples"]))
+    shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
     progress("compiling kernels")
     ready.join()
-    compiled, missing = compile_kernels(list(specs.values()), isa, cores(), progress)
-    kernels = {block: compiled[specs[block]] for block in blocks}
+    kernels, missing = _kernels([graph], {}, isa, progress)
+    more, more_missing = _kernels(shorter, kernels, isa, progress)
     progress("planning memory and packing weights")
-    plan = make_plan(graph, kernels, isa)
+    plan = make_plan([graph, *shorter], {**kernels, **more}, isa)
     plan.weights.write(folder / WEIGHTS)
     progress("linking")
     _link(plan, isa, folder)
     progress("comparing with torch's answers")
-    error = _check(folder, Path(job["samples"]), job["tolerance"])
+    error = check(folder, samples, job["tolerance"])
     report = {
-        "kernels": len(plan.calls),
+        "seq_lens": list(plan.seq_lens),
+        "kernels": len(plan.longest.calls),
         "compile_s": round(time.monotonic() - started, 3),
         "max_abs_error": error,
-        "kernels_compiled": missing,
+        "kernels_compiled": missing + more_missing,
         "blocks": describe(graph, blocks),
     }
-    (folder / "plan.json").write_text(json.dumps(_facts(plan, kernels, isa, report), indent=1))
+    (folder / "plan.json").write_text(json.dumps(_facts(plan, isa, report), indent=1))
     return report
+
+
+def blocks_of(graph: Graph) -> list[Value]:
+    """What kernels are needed for, in order."""
+    return [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
+
+
+def _kernels(
+    graphs: Sequence[Graph], longest: Mapping[Value, Kernel], isa: Isa, progress: Callable[[str], None]
+) -> tuple[dict[Value, Kernel], int]:
+    """A kernel for each block of each graph, and how many had to be compiled. Those of shorter sequence lengths read the weights as
+    those of the `longest` have them packed."""
+    specs: dict[Value, Spec] = {}
+    for graph in graphs:
+        seq_len = graph.inputs[0].shape[-1]
+        for block, kernel in zip_longest(blocks_of(graph), longest.values()):
+            spec = spec_of(block, seq_len)
+            specs[block] = reading(spec, kernel) if kernel else spec
+    compiled, missing = compile_kernels(list(specs.values()), isa, cores(), progress)
+    return {block: compiled[spec] for block, spec in specs.items()}, missing
 
 
 def refuse_unknown(values: Sequence[Value]) -> None:
@@ -112,7 +135,7 @@ def _prepare_linker(isa: Isa) -> threading.Thread:
 
 
 def _link(plan: Plan, isa: Isa, folder: Path) -> None:
-    objects = list(dict.fromkeys(call.kernel.object for call in plan.calls))
+    objects = list(dict.fromkeys(call.kernel.object for program in plan.programs for call in program.calls))
     with tempfile.TemporaryDirectory(prefix="pocketformer-link-") as scratch:
         source = Path(scratch) / "plan.c"
         source.write_text(plan_source(plan, isa))
@@ -120,28 +143,6 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
         zig.link_shared(inputs, folder / LIBRARY, isa)
         zig.link_static([zig.RUNTIME / "bench.c", *inputs], folder / "bench", isa)
     shutil.copy(zig.RUNTIME / "pocketformer.h", folder)
-
-
-def _check(folder: Path, samples: Path, tolerance: float) -> float:
-    """Largest absolute difference from torch.
-
-    Raises:
-        CompileError: it is over the tolerance, or not a number.
-    """
-    try:
-        with np.load(samples) as arrays:
-            inputs = [arrays[name] for name in SAMPLE_INPUTS]
-            expected = arrays["expected"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CompileError(f"{samples.name} does not hold samples: {error}") from error
-    with Session(folder, threads=cores()) as session:
-        answers = session.run(*inputs)
-    if answers.shape != expected.shape:
-        raise CompileError(f"the compiled model answers with shape {answers.shape}, torch with {expected.shape}")
-    difference = float(np.abs(answers - expected).max(initial=0.0))
-    if not difference <= tolerance:
-        raise CompileError(f"the compiled model differs from torch by {difference:.3g}, more than the {tolerance:g} allowed")
-    return difference
 
 
 def describe(graph: Graph, blocks: list[Value]) -> list[dict[str, Any]]:
@@ -178,20 +179,35 @@ def _role(block: Value) -> str:
     return "attention_output" if block.inputs[0].operator == "attention" else "ffn_down"
 
 
-def _facts(plan: Plan, kernels: dict[Value, Kernel], isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
+def _facts(plan: Plan, isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
+    """plan.json; FLOPs and calls are those of the longest sequence length, `programs` has each length's."""
     return {
         **report,
-        "seq_len": plan.seq_len,
+        "seq_len": plan.longest.seq_len,
         "outputs": plan.outputs,
         "isa": isa.name,
         "arena_bytes": plan.arena_bytes,
         "weights_bytes": plan.weights.size,
-        "flops": sum(call.kernel.spec.flops for call in plan.calls),
-        "calls": [
-            {"symbol": call.kernel.symbol, "kind": call.kernel.spec.kind, "tile": vars(call.kernel.tile)} for call in plan.calls
+        "flops": plan.longest.flops,
+        "calls": _calls(plan.longest),
+        "programs": [
+            {"seq_len": each.seq_len, "flops": each.flops, "arena_bytes": each.arena_bytes, "calls": _calls(each)}
+            for each in plan.programs
         ],
         "versions": {name: version(name) for name in ("apache-tvm", "ziglang", "torch")},
     }
+
+
+def _calls(program: Program) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": call.kernel.symbol,
+            "kind": call.kernel.spec.kind,
+            "tile": vars(call.kernel.tile),
+            "shared": call.shared,
+        }
+        for call in program.calls
+    ]
 
 
 if __name__ == "__main__":

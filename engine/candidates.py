@@ -77,7 +77,8 @@ def evaluate_candidate(
 
 def export_candidate(architecture: Architecture, settings: Settings, weights: Path | None, out: Path) -> "BuildRequest":
     """The candidate as the compiler takes it, in the folder `out`, with sentences of the task as samples. Without weights they are
-    random: its latency is the same.
+    random: its latency, at the one sequence length of the search, is the same. With weights it is a model to ship, which takes
+    shorter sentences at shorter lengths.
 
     Raises:
         UsageError: unknown task or teacher.
@@ -85,6 +86,7 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     from safetensors.torch import load_file
 
     from compiler.build import BuildRequest
+    from compiler.lengths import USUAL_SEQ_LENS
     from data.tasks import load_task
     from engine.encoder import Encoder
     from engine.export import export_encoder
@@ -98,8 +100,9 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     if weights is not None:
         encoder.load_state_dict(load_file(str(weights)))
     rows = encode(tokenizer, texts_of(task, "dev")[:SAMPLE_ROWS], settings.seq_len)
-    program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out)
-    return BuildRequest(program=program, samples=samples, device=settings.device, precision=settings.precision)
+    shorter = tuple(length for length in USUAL_SEQ_LENS if weights is not None and length < settings.seq_len)
+    program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out, shorter)
+    return BuildRequest(program, samples, settings.device, settings.precision, seq_lens=shorter)
 
 
 def _finished(report: Path, weights: Path, asked: Mapping[str, Any]) -> CandidateResult | None:

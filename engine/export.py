@@ -25,11 +25,16 @@ REFERENCE_TEXTS = (
 PRETRAINED_PRESETS = {"minilm-l6": "minilm"}  # presets whose published weights are at hand, and the teacher that has them
 
 
-def export_encoder(encoder: Encoder, rows: Sequence[Row], pad: int, seq_len: int, out: Path) -> tuple[Path, Path]:
+def export_encoder(
+    encoder: Encoder, rows: Sequence[Row], pad: int, seq_len: int, out: Path, shorter: Sequence[int] = ()
+) -> tuple[Path, Path]:
     """Write `program.pt2` (batch 1, `seq_len` tokens) and `samples.npz` into the folder `out`, made where missing.
 
     The samples hold int64 (n, S) `input_ids`, `token_type_ids`, `attention_mask`, and float32 (n, N) `expected`, n >= 16; fewer
     rows are repeated. About two seconds, most of them torch.export's.
+
+    Args:
+        shorter: sequence lengths that the program is to be compiled for besides; a sample fills each of them to its last token.
 
     Raises:
         ModelError: more tokens than the model has positions.
@@ -39,7 +44,8 @@ def export_encoder(encoder: Encoder, rows: Sequence[Row], pad: int, seq_len: int
     out.mkdir(parents=True, exist_ok=True)
     program, samples = out / "program.pt2", out / "samples.npz"
     encoder.eval().requires_grad_(False)
-    batch = collate(list(islice(cycle(rows), max(SAMPLES, len(rows)))), pad, seq_len)
+    filling = [_filling(rows[0], length) for length in sorted({*shorter, seq_len})] if shorter else []
+    batch = collate([*islice(cycle(rows), max(SAMPLES, len(rows))), *filling], pad, seq_len)
     with torch.no_grad():
         expected = encoder(*batch)
         exported = torch.export.export(encoder, tuple(tensor[:1] for tensor in batch))
@@ -63,11 +69,16 @@ def reference_model(model: str, seed: int = 0) -> Teacher:
     return Teacher(model, folder, encoder, read_tokenizer(folder, model), encoder.pooling, f"random-{seed}")
 
 
-def export_reference(reference: Teacher, seq_len: int, out: Path) -> tuple[Path, Path]:
+def export_reference(reference: Teacher, seq_len: int, out: Path, shorter: Sequence[int] = ()) -> tuple[Path, Path]:
     """As `export_encoder`, on a few plain sentences and pairs of them."""
     pairs = [(first, second) for first in REFERENCE_TEXTS for second in REFERENCE_TEXTS[:3]]
     rows = encode(reference.tokenizer, [*REFERENCE_TEXTS, *pairs], seq_len)
-    return export_encoder(reference.encoder, rows, pad_id(reference.tokenizer), seq_len, out)
+    return export_encoder(reference.encoder, rows, pad_id(reference.tokenizer), seq_len, out, shorter)
+
+
+def _filling(row: Row, tokens: int) -> Row:
+    """A sentence of exactly so many tokens: the given one, over and over."""
+    return Row(*(list(islice(cycle(values), tokens)) for values in row))
 
 
 def export_onnx(reference: Teacher, seq_len: int, path: Path) -> Path:

@@ -7,7 +7,8 @@ folder, a training checkpoint, a cached trunk) or makes them anew.
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -119,7 +120,7 @@ def make_bundle(job: Job) -> dict[str, Any]:
         result = {"latency": latency, **_facts(built)}
         if latency["latency_ms"] > job.settings.latency_ms:
             return result
-        path = _pack(job, built, latency)
+        path = _pack(job, built, latency, _shorter_latencies(job, built))
         shutil.rmtree(built.folder)
         result |= {"name": path.name, "sha256": Artifacts().put(path, path.name, "bundle"), "size": path.stat().st_size}
         part = kept.with_suffix(".part")
@@ -131,7 +132,20 @@ def make_bundle(job: Job) -> dict[str, Any]:
     return result
 
 
-def _pack(job: Job, built: "Built", latency: Mapping[str, Any]) -> Path:
+def _shorter_latencies(job: Job, built: "Built") -> list[dict[str, Any]]:
+    """One for each sequence length but the search's own. One that cannot be had stays away: no trial is judged by it."""
+    from compiler.measure import measure
+
+    settings, latencies = job.settings, []
+    for tokens in built.seq_lens[:-1]:
+        job.progress(f"{job.title}: timing it on sentences of {tokens} tokens")
+        with suppress(MeasureError):
+            latency = measure(built.folder, settings.device, settings.threads, should_stop=job.should_stop, tokens=tokens)
+            latencies.append({"seq_len": tokens, **asdict(latency)})
+    return latencies
+
+
+def _pack(job: Job, built: "Built", latency: Mapping[str, Any], shorter: Sequence[Mapping[str, Any]]) -> Path:
     """The bundle with its description."""
     from compiler.bundle import file_name, write_bundle
     from data.tasks import load_task
@@ -140,6 +154,7 @@ def _pack(job: Job, built: "Built", latency: Mapping[str, Any]) -> Path:
     settings, payload = job.settings, job.command.payload
     task = load_task(settings.task)
     short_name = Path(settings.task.split("?")[0]).stem
+    measured = {"median_ms": latency["latency_ms"], **{k: v for k, v in latency.items() if k != "latency_ms"}}
     description = {
         "architecture": str(job.architecture),
         "task": {
@@ -153,8 +168,10 @@ def _pack(job: Job, built: "Built", latency: Mapping[str, Any]) -> Path:
         "device": settings.device,
         "precision": settings.precision,
         "seq_len": settings.seq_len,
+        "seq_lens": built.seq_lens,
         "outputs": task.outputs,
-        "latency": {"median_ms": latency["latency_ms"], **{k: v for k, v in latency.items() if k != "latency_ms"}},
+        "latency": measured,
+        "latency_by_length": [*shorter, {"seq_len": settings.seq_len, **measured}],
         "accuracy": {"split": "dev", "metrics": payload["final"]["metrics"], "early": payload["early_accuracy"]},
         "fusion": {"kernels": built.kernels, "blocks": built.blocks},
         "max_abs_error": built.max_abs_error,

@@ -58,6 +58,28 @@ def test_what_was_packed_is_read_back(built, tmp_path):
         assert LIBRARY in archive.namelist()
 
 
+def test_a_bundle_of_several_lengths_says_what_each_takes(built, tmp_path):
+    lengths = [{"seq_len": 16, "median_ms": 0.8}, {"seq_len": 32, "median_ms": 1.5}]
+    description = DESCRIPTION | {"seq_lens": [16, 32], "latency_by_length": lengths}
+    path = write_bundle(built, tmp_path / "a.zip", description, "{}")
+    assert (read_bundle(path).seq_len, read_bundle(path).seq_lens) == (32, (16, 32))
+    with zipfile.ZipFile(path) as archive:
+        assert "16: 0.80 ms, 32: 1.50 ms" in archive.read("README.md").decode()
+
+
+def test_bundles_from_before_there_were_several_lengths_are_read(built, tmp_path, monkeypatch):
+    monkeypatch.setattr("compiler.bundle.FORMAT", 1)
+    bundle = read_bundle(written(built, tmp_path / "a.zip"))
+    assert bundle.model["format"] == 1
+    assert (bundle.seq_len, bundle.seq_lens) == (32, (32,))
+
+
+def test_a_bundle_of_a_newer_format_is_refused(built, tmp_path, monkeypatch):
+    monkeypatch.setattr("compiler.bundle.FORMAT", 3)
+    with pytest.raises(ModelError, match="has bundle format 3, this Pocketformer reads 1 and 2"):
+        read_bundle(written(built, tmp_path / "a.zip"))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -13,7 +13,7 @@ from compiler.bundle import read_bundle
 from compiler.devices import check_device
 from data.errors import UsageError
 from data.home import subfolder
-from engine.architecture import Architecture
+from engine.architecture import DEFAULT_SEQ_LEN, Architecture
 
 if TYPE_CHECKING:
     from compiler.measure import Latency
@@ -33,14 +33,14 @@ def run(args: Namespace) -> dict[str, Any]:
         raise UsageError(f"--runs {args.runs}: give at least {ROUNDS}")
     progress = Progress()
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
-        architecture, seq_len, timers = _timers(args, peers, Path(scratch), progress)
+        architecture, seq_lens, timers = _timers(args, peers, Path(scratch), progress)
         rounds: dict[str, list[Latency]] = {name: [] for name in timers}
         for number in range(ROUNDS):
             for name, timer in timers.items():
                 progress.bar(f"round {number + 1} of {ROUNDS}: {name}", number / ROUNDS)
                 rounds[name].append(timer(runs=args.runs and -(-args.runs // ROUNDS)))
         progress.close()
-    return _result(args, architecture, seq_len, rounds)
+    return _result(args, architecture, seq_lens, rounds)
 
 
 def render(result: dict[str, Any]) -> str:
@@ -51,13 +51,15 @@ def render(result: dict[str, Any]) -> str:
         f"{result['gflops']:.0f} GFLOP/s, {result['peak_fraction']:.0%} of this machine's peak of {result['peak_gflops']:.0f}"
     )
     header = ("runtime", "median ms", "p10", "p90", "times ours")
-    return f"{title}\n{table(header, rows)}\n{share}"
+    shorter = [(str(each["seq_len"]), *_cells(each)) for each in result["latency_by_length"][:-1]]
+    lengths = f"\n{table(('pocketformer, tokens', 'median ms', 'p10', 'p90'), shorter)}" if shorter else ""
+    return f"{title}\n{table(header, rows)}\n{share}{lengths}"
 
 
 def _timers(
     args: Namespace, peers: tuple[str, ...], scratch: Path, progress: Progress
-) -> tuple[Architecture, int, dict[str, Timer]]:
-    """What is to be timed, ours first."""
+) -> tuple[Architecture, tuple[int, ...], dict[str, Timer]]:
+    """What is to be timed: ours at its longest sequence length, the peers, then ours at shorter ones, called `_ours` of them."""
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
     from compiler.peers import measure_peer
@@ -65,32 +67,45 @@ def _timers(
     timers: dict[str, Timer] = {}
     if Path(args.model).suffix == ".zip":
         bundle = read_bundle(Path(args.model))
-        architecture, seq_len, folder = Architecture.parse(bundle.model["architecture"]), bundle.seq_len, bundle.folder
+        architecture, folder = Architecture.parse(bundle.model["architecture"]), bundle.folder
+        seq_lens = args.seq_len or bundle.seq_lens
+        if seq_lens[-1] > bundle.seq_len:
+            raise UsageError(f"--seq-len {seq_lens[-1]}: {args.model} takes at most {bundle.seq_len} tokens")
     else:
         from engine.export import export_reference, reference_model
 
         reference = reference_model(args.model)
-        architecture, seq_len = reference.architecture, args.seq_len
+        architecture, seq_lens = reference.architecture, args.seq_len or (DEFAULT_SEQ_LEN,)
         progress.log(f"compiling {args.model} ({architecture})")
-        exported = export_reference(reference, seq_len, scratch / "export")
-        folder = build(BuildRequest(*exported, args.device, args.precision), scratch / "built", log=progress.log).folder
-    timers["pocketformer"] = partial(measure, folder, args.device, args.threads)
+        exported = export_reference(reference, seq_lens[-1], scratch / "export", seq_lens[:-1])
+        request = BuildRequest(*exported, args.device, args.precision, seq_lens=seq_lens)
+        folder = build(request, scratch / "built", log=progress.log).folder
+    timers["pocketformer"] = partial(measure, folder, args.device, args.threads, tokens=seq_lens[-1])
     if peers:
         from engine.export import export_onnx, reference_model
 
         progress.log(f"exporting {architecture} to ONNX for {', '.join(peers)}")
         written = str(architecture) if Path(args.model).suffix == ".zip" else args.model
-        onnx = export_onnx(reference_model(written), seq_len, scratch / "model.onnx")
+        onnx = export_onnx(reference_model(written), seq_lens[-1], scratch / "model.onnx")
         for name in peers:
-            timers[name] = partial(measure_peer, name, onnx, seq_len=seq_len, threads=args.threads)
-    return architecture, seq_len, timers
+            timers[name] = partial(measure_peer, name, onnx, seq_len=seq_lens[-1], threads=args.threads)
+    for tokens in seq_lens[:-1]:
+        timers[_ours(tokens)] = partial(measure, folder, args.device, args.threads, tokens=tokens)
+    return architecture, seq_lens, timers
 
 
-def _result(args: Namespace, architecture: Architecture, seq_len: int, rounds: dict[str, list["Latency"]]) -> dict[str, Any]:
+def _ours(tokens: int) -> str:
+    return f"pocketformer, {tokens} tokens"
+
+
+def _result(
+    args: Namespace, architecture: Architecture, seq_lens: tuple[int, ...], rounds: dict[str, list["Latency"]]
+) -> dict[str, Any]:
     from compiler.peak import peak_gflops
 
     figures = {name: _median(latencies) for name, latencies in rounds.items()}
-    ours = figures.pop("pocketformer")
+    ours, seq_len = figures.pop("pocketformer"), seq_lens[-1]
+    by_length = [{"seq_len": tokens, **figures.pop(_ours(tokens))} for tokens in seq_lens[:-1]]
     threads = rounds["pocketformer"][0].threads
     peak = peak_gflops(threads)
     gflops = architecture.flops(seq_len) / 1e6 / ours["median"]
@@ -101,6 +116,7 @@ def _result(args: Namespace, architecture: Architecture, seq_len: int, rounds: d
         "seq_len": seq_len,
         "threads": threads,
         "latency_ms": ours,
+        "latency_by_length": [*by_length, {"seq_len": seq_len, **ours}],
         "latency_source": rounds["pocketformer"][0].source,
         "gflops": gflops,
         "peak_gflops": peak,

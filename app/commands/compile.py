@@ -9,33 +9,46 @@ from typing import Any
 from app.terminal import Progress, table
 from compiler.bundle import write_bundle
 from compiler.devices import check_device
+from compiler.lengths import USUAL_SEQ_LENS
+from data.errors import MeasureError
 from data.home import subfolder
 
 
 def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
     from compiler.build import BuildRequest, build
-    from compiler.measure import measure
+    from compiler.measure import Latency, measure
     from engine.export import export_reference, reference_model
 
     progress = Progress()
     reference = reference_model(args.model)
+    seq_lens = args.seq_len or USUAL_SEQ_LENS
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         progress.log(f"exporting {args.model} ({reference.architecture})")
-        exported = export_reference(reference, args.seq_len, Path(scratch) / "export")
+        exported = export_reference(reference, seq_lens[-1], Path(scratch) / "export", seq_lens[:-1])
         progress.log("compiling")
-        built = build(BuildRequest(*exported, args.device, args.precision), Path(scratch) / "built", log=progress.log)
+        request = BuildRequest(*exported, args.device, args.precision, seq_lens=args.seq_len)
+        built = build(request, Path(scratch) / "built", log=progress.log)
         progress.log("timing it")
-        latency = measure(built.folder, args.device, args.threads)
+        latencies: dict[int, Latency] = {}
+        try:
+            for tokens in built.seq_lens:
+                latencies[tokens] = measure(built.folder, args.device, args.threads, tokens=tokens)
+        except MeasureError as error:  # a compiled model is worth keeping on a machine that is busy now
+            progress.log(f"not timed: {error}")
+        latency = latencies.get(built.seq_lens[-1])
+        by_length = [{"seq_len": tokens, **asdict(each)} for tokens, each in latencies.items()]
         description = {
             "architecture": str(reference.architecture),
             "model": args.model,
             "task": None,
             "device": args.device,
             "precision": args.precision,
-            "seq_len": args.seq_len,
+            "seq_len": built.seq_lens[-1],
+            "seq_lens": built.seq_lens,
             "outputs": reference.architecture.hidden_size,
-            "latency": asdict(latency),
+            "latency": latency and asdict(latency),
+            "latency_by_length": by_length,
             "fusion": {"kernels": built.kernels, "blocks": built.blocks},
             "max_abs_error": built.max_abs_error,
         }
@@ -47,8 +60,11 @@ def run(args: Namespace) -> dict[str, Any]:
         "kernels_compiled": built.kernels_compiled,
         "compile_s": built.compile_s,
         "max_abs_error": built.max_abs_error,
-        "latency_ms": latency.median_ms,
-        "latency_source": latency.source,
+        "seq_len": built.seq_lens[-1],
+        "seq_lens": built.seq_lens,
+        "latency_ms": latency and latency.median_ms,
+        "latency_by_length": by_length,
+        "latency_source": latency and latency.source,
     }
 
 
@@ -58,6 +74,10 @@ def render(result: dict[str, Any]) -> str:
         ("kernels", f"{result['kernels']}, {result['kernels_compiled']} of them compiled now"),
         ("compiled in", f"{result['compile_s']:.1f} s"),
         ("largest difference from torch", f"{result['max_abs_error']:.1e}"),
-        ("latency", f"{result['latency_ms']:.2f} ms ({result['latency_source']})"),
+        *(
+            (f"latency, {each['seq_len']} tokens", f"{each['median_ms']:.2f} ms ({each['source']})")
+            for each in result["latency_by_length"]
+        ),
+        *([] if result["latency_ms"] else [("latency", "not timed; `pocketformer bench` can do it later")]),
     ]
     return table(("", result["bundle"]), rows)

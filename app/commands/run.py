@@ -31,9 +31,9 @@ def run(args: Namespace) -> dict[str, Any]:
 def render(result: dict[str, Any]) -> str:
     if "scores" in result:
         rows = [(name, f"{value:.4f}") for name, value in result["scores"].items()]
-        return f"{table(('label', 'score'), rows)}\n{result['latency_ms']:.2f} ms"
+        return f"{table(('label', 'score'), rows)}\n{_time(result)}"
     if "embedding" in result:
-        return " ".join(f"{value:.5f}" for value in result["embedding"]) + f"\n{result['latency_ms']:.2f} ms"
+        return " ".join(f"{value:.5f}" for value in result["embedding"]) + f"\n{_time(result)}"
     return f"{result['rows']} rows written to {result['outputs']}"
 
 
@@ -44,10 +44,16 @@ def _answer(bundle: Bundle, tokens: dict[str, "np.ndarray"], threads: int) -> di
         start = time.perf_counter()
         outputs = session.run(*(tokens[name] for name in INPUTS))[0]
         latency_ms = (time.perf_counter() - start) * 1e3
+        count = tokens[INPUTS[0]].shape[1]
+        cost = {"tokens": count, "seq_len": session.length_for(count), "latency_ms": latency_ms}
     task = bundle.model.get("task")
     if not task:
-        return {"embedding": outputs.tolist(), "latency_ms": latency_ms}
-    return {"scores": _scores(outputs, task), "logits": outputs.tolist(), "latency_ms": latency_ms}
+        return {"embedding": outputs.tolist(), **cost}
+    return {"scores": _scores(outputs, task), "logits": outputs.tolist(), **cost}
+
+
+def _time(result: dict[str, Any]) -> str:
+    return f"{result['latency_ms']:.2f} ms for {result['tokens']} tokens, at sequence length {result['seq_len']}"
 
 
 def _scores(outputs: "np.ndarray", task: dict[str, Any]) -> dict[str, float]:
@@ -71,7 +77,7 @@ def _tokenised(bundle: Bundle, text: str, pair: str | None) -> dict[str, "np.nda
         raise UsageError(f"the task {task['name']} takes one sentence; leave --pair away")
     tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
     tokenizer.enable_truncation(bundle.seq_len)
-    tokenizer.enable_padding(length=bundle.seq_len)
+    tokenizer.no_padding()
     encoding = tokenizer.encode(text, pair)
     return {
         name: np.array([ids], dtype=np.int64)
@@ -91,11 +97,12 @@ def _answer_file(bundle: Bundle, inputs: Path, outputs: Path, threads: int) -> d
         raise UsageError(f"no file {inputs}") from error
     except (KeyError, ValueError, OSError) as error:
         raise ModelError(
-            f"{inputs} needs the integer arrays {', '.join(INPUTS)}, each [n, {bundle.seq_len}] ({error})"
+            f"{inputs} needs the integer arrays {', '.join(INPUTS)}, each [n, S], S at most {bundle.seq_len} ({error})"
         ) from error
-    if any(array.ndim != 2 or array.shape != tokens[0].shape or array.shape[1] != bundle.seq_len for array in tokens):
+    shape = tokens[0].shape
+    if len(shape) != 2 or not 1 <= shape[1] <= bundle.seq_len or any(array.shape != shape for array in tokens):
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in zip(INPUTS, tokens, strict=True))
-        raise ModelError(f"{inputs} has {shapes}; each must be [n, {bundle.seq_len}]")
+        raise ModelError(f"{inputs} has {shapes}; each must be [n, S], S at most {bundle.seq_len} tokens")
     with Session(bundle.folder, threads) as session:
         start = time.perf_counter()
         answers = session.run(*tokens)

@@ -1,4 +1,5 @@
-/* Runs the plan: one arena for activations, weights mapped from their file, kernels in order. */
+/* Runs the plan: one arena for activations, weights mapped from their file, kernels in order. Everything is allocated when a model is
+   loaded, nothing while it runs. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,19 +17,31 @@
 enum { PAGE = 4096, ERROR_BYTES = 512 };
 static const char MAGIC[8] = "PFWGT01";
 
+/* A program with its tensors in memory. */
+typedef struct {
+    const pf_program *program;
+    pf_tensor *tensors;
+    pf_argument *arguments; /* call_count x PF_MAX_ARGUMENTS */
+} bound_program;
+
 struct pf_model {
     const pf_plan *plan;
     pf_pool *pool;
     char *arena;
     char *weights;
-    pf_tensor *tensors;
-    pf_argument *arguments; /* call_count x PF_MAX_ARGUMENTS */
+    bound_program *programs;
 };
 
 static _Thread_local char error[ERROR_BYTES];
 
 const char *pf_error(void) { return error; }
-int pf_seq_len(const pf_model *model) { return model->plan->seq_len; }
+int pf_seq_len(const pf_model *model) { return model->plan->seq_lens[model->plan->program_count - 1]; }
+
+const int *pf_seq_lens(const pf_model *model, int *count) {
+    *count = model->plan->program_count;
+    return model->plan->seq_lens;
+}
+
 int pf_outputs(const pf_model *model) { return model->plan->outputs; }
 
 static void fail(const char *format, ...) {
@@ -66,11 +79,15 @@ static int map_weights(pf_model *model, const char *path) {
     return 0;
 }
 
-static void bind(pf_model *model) {
-    const pf_plan *plan = model->plan;
-    for (int index = 0; index < plan->tensor_count; index++) {
-        const pf_place *place = &plan->tensors[index];
-        pf_tensor *tensor = &model->tensors[index];
+/* 0, or -1 where there is no memory. */
+static int bind(pf_model *model, bound_program *bound) {
+    const pf_program *program = bound->program;
+    bound->tensors = calloc((size_t)program->tensor_count, sizeof *bound->tensors);
+    bound->arguments = calloc((size_t)program->call_count * PF_MAX_ARGUMENTS, sizeof *bound->arguments);
+    if (!bound->tensors || !bound->arguments) return -1;
+    for (int index = 0; index < program->tensor_count; index++) {
+        const pf_place *place = &program->tensors[index];
+        pf_tensor *tensor = &bound->tensors[index];
         tensor->data = (place->place == PF_IN_ARENA ? model->arena : model->weights) + place->offset;
         tensor->device.type = PF_CPU_DEVICE;
         tensor->ndim = place->axes;
@@ -79,15 +96,29 @@ static void bind(pf_model *model) {
         tensor->dtype.lanes = 1;
         tensor->shape = (int64_t *)place->shape;
     }
-    for (int call = 0; call < plan->call_count; call++)
-        for (int index = 0; index < plan->calls[call].count; index++) {
-            pf_argument *argument = &model->arguments[call * PF_MAX_ARGUMENTS + index];
+    for (int call = 0; call < program->call_count; call++)
+        for (int index = 0; index < program->calls[call].count; index++) {
+            pf_argument *argument = &bound->arguments[call * PF_MAX_ARGUMENTS + index];
             argument->type_index = PF_FFI_TENSOR;
-            argument->value.pointer = &model->tensors[plan->calls[call].tensors[index]];
+            argument->value.pointer = &bound->tensors[program->calls[call].tensors[index]];
         }
+    return 0;
 }
 
-pf_model *pf_load(const char *weights_path, int threads) {
+static int bind_all(pf_model *model) {
+    const pf_plan *plan = model->plan;
+    model->programs = calloc((size_t)plan->program_count, sizeof *model->programs);
+    if (!model->programs) return -1;
+    for (int index = 0; index < plan->program_count; index++) {
+        model->programs[index].program = &plan->programs[index];
+        if (bind(model, &model->programs[index])) return -1;
+    }
+    return 0;
+}
+
+pf_model *pf_load(const char *weights_path, int threads) { return pf_load_on(weights_path, threads, 0); }
+
+pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
     const pf_plan *plan = &pf_the_plan;
     unsigned missing = pf_cpu_missing(plan->cpu_needs);
     if (missing) {
@@ -105,16 +136,18 @@ pf_model *pf_load(const char *weights_path, int threads) {
         return 0;
     }
     model->arena = aligned_alloc(PAGE, (plan->arena_bytes + PAGE - 1) / PAGE * PAGE);
-    model->tensors = calloc((size_t)plan->tensor_count, sizeof *model->tensors);
-    model->arguments = calloc((size_t)plan->call_count * PF_MAX_ARGUMENTS, sizeof *model->arguments);
     model->pool = pf_pool_start(threads, plan->scratch_bytes);
-    if (!model->arena || !model->tensors || !model->arguments || !model->pool) {
+    if (!model->arena || !model->pool || bind_all(model)) {
         fail("not enough memory or threads: %llu bytes of activations, %d threads", (unsigned long long)plan->arena_bytes, threads);
         pf_free(model);
         return 0;
     }
+    if (cores && pf_pool_pin(model->pool, cores)) {
+        fail("one of the %d cores given is not among those that this process may use", threads);
+        pf_free(model);
+        return 0;
+    }
     memset(model->arena, 0, plan->arena_bytes);
-    bind(model);
     return model;
 }
 
@@ -122,38 +155,52 @@ void pf_free(pf_model *model) {
     if (!model) return;
     if (model->pool) pf_pool_stop(model->pool);
     if (model->weights) munmap(model->weights, model->plan->weights_bytes);
+    for (int index = 0; model->programs && index < model->plan->program_count; index++) {
+        free(model->programs[index].tensors);
+        free(model->programs[index].arguments);
+    }
+    free(model->programs);
     free(model->arena);
-    free(model->tensors);
-    free(model->arguments);
     free(model);
 }
 
-/* Rows beyond the sentence, which only round its length up, stay zero: their results are never read. */
-static int copy_ids(pf_model *model, int tensor, const int32_t *source, int limit, const char *what) {
-    int32_t *target = model->tensors[tensor].data;
-    for (int index = 0; index < model->plan->seq_len; index++) {
+/* Rows beyond the sentence are masked padding. They are written anew for each sentence: the arena may hold another length's numbers. */
+static int copy_ids(const bound_program *bound, int tensor, const int32_t *source, int length, int limit, const char *what) {
+    int32_t *target = bound->tensors[tensor].data;
+    for (int index = 0; index < length; index++) {
         if (source[index] < 0 || source[index] >= limit) {
             fail("%s %d at position %d is outside 0 to %d", what, source[index], index, limit - 1);
             return -1;
         }
         target[index] = source[index];
     }
+    memset(target + length, 0, (size_t)(bound->program->rows - length) * sizeof *target);
     return 0;
 }
 
-int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, float *out) {
+int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, int length,
+           float *out) {
     const pf_plan *plan = model->plan;
-    if (copy_ids(model, plan->input_ids, input_ids, plan->words, "token id") ||
-        copy_ids(model, plan->token_type_ids, token_type_ids, plan->types, "token type") ||
-        copy_ids(model, plan->attention_mask, attention_mask, 2, "attention mask"))
+    if (length < 1 || length > pf_seq_len(model)) {
+        fail("a sentence of %d tokens; this model takes 1 to %d", length, pf_seq_len(model));
         return -1;
-    for (int index = 0; index < plan->call_count; index++) {
-        const pf_call *call = &plan->calls[index];
-        if (pf_pool_run(model->pool, call->kernel, model->arguments + index * PF_MAX_ARGUMENTS, call->count, call->tasks)) {
+    }
+    const bound_program *bound = model->programs;
+    while (bound->program->seq_len < length) bound++;
+    const pf_program *program = bound->program;
+    if (copy_ids(bound, program->input_ids, input_ids, length, plan->words, "token id") ||
+        copy_ids(bound, program->token_type_ids, token_type_ids, length, plan->types, "token type") ||
+        copy_ids(bound, program->attention_mask, attention_mask, length, 2, "attention mask"))
+        return -1;
+    for (int index = 0; index < program->call_count; index++) {
+        const pf_call *call = &program->calls[index];
+        const pf_argument *arguments = bound->arguments + index * PF_MAX_ARGUMENTS;
+        int (*run)(pf_pool *, pf_kernel, const pf_argument *, int, int) = call->shared ? pf_pool_run : pf_pool_run_alone;
+        if (run(model->pool, call->kernel, arguments, call->count, call->tasks)) {
             fail("kernel %s: %s", call->name, pf_kernel_error());
             return -1;
         }
     }
-    memcpy(out, model->tensors[plan->output].data, (size_t)plan->outputs * sizeof *out);
+    memcpy(out, bound->tensors[program->output].data, (size_t)plan->outputs * sizeof *out);
     return 0;
 }

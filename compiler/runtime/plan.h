@@ -1,4 +1,5 @@
-/* What the compiler writes for one model: tables that say where tensors lie and which kernels run, in order. */
+/* What the compiler writes for one model: tables that say where tensors lie and which kernels run, in order, for each of the sequence
+   lengths that it was compiled for. All lengths read one weights file and share one arena. */
 #ifndef PF_PLAN_H
 #define PF_PLAN_H
 #include "tvm_abi.h"
@@ -15,20 +16,29 @@ typedef struct {
 typedef struct {
     pf_kernel kernel;
     const char *name;
-    uint16_t tasks; /* rounds of its parallel loop */
+    uint16_t tasks;  /* rounds of its parallel loop */
+    uint16_t shared; /* among threads; 0: too little work to be worth another's */
     uint16_t count;
     uint16_t tensors[PF_MAX_ARGUMENTS];
 } pf_call;
 
+/* For sentences of up to seq_len tokens. */
 typedef struct {
-    int seq_len, outputs, rows;
-    int words, types; /* ids must be below */
-    unsigned cpu_needs;
-    uint64_t arena_bytes, weights_bytes, scratch_bytes; /* scratch: of one task */
+    int seq_len, rows;
     int tensor_count, call_count;
     const pf_place *tensors;
     const pf_call *calls;
     uint16_t input_ids, token_type_ids, attention_mask, output; /* tensors */
+} pf_program;
+
+typedef struct {
+    int outputs;
+    int words, types; /* ids must be below */
+    unsigned cpu_needs;
+    uint64_t arena_bytes, weights_bytes, scratch_bytes; /* scratch: of one task */
+    int program_count;
+    const pf_program *programs; /* the shortest first */
+    const int *seq_lens;        /* theirs */
     uint8_t digest[PF_DIGEST_BYTES]; /* of weights.bin, also in its header: a file of another model is refused */
 } pf_plan;
 

@@ -12,13 +12,22 @@ typedef struct pf_model pf_model;
 /* Maps the weights file and starts threads - 1 workers. NULL on failure: pf_error() says why. */
 pf_model *pf_load(const char *weights_path, int threads);
 
-/* One sentence, padded to pf_seq_len() tokens; attention_mask is 1 for real tokens. Writes pf_outputs() numbers.
-   0, or -1 on failure: pf_error() says why. Allocates nothing. */
-int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, float *out);
+/* One sentence of `length` tokens, 1 to pf_seq_len(), which need no padding; attention_mask is 1 for real tokens. The model has kernels
+   for a few lengths over one copy of the weights, and takes the shortest that fits: fewer tokens take less time. Writes pf_outputs()
+   numbers. 0, or -1 on failure: pf_error() says why. Allocates nothing. */
+int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, int length,
+           float *out);
+
+/* As pf_load, with each thread kept to a core of its own: cores[0] is the calling thread's, which is to be the one that runs the model,
+   the other threads - 1 are the workers'. For chips whose cores differ: give equal ones. */
+pf_model *pf_load_on(const char *weights_path, int threads, const int *cores);
 
 void pf_free(pf_model *model);
 
+/* The most tokens that a sentence may have. */
 int pf_seq_len(const pf_model *model);
+/* The lengths that there are kernels for, ascending, the last of them pf_seq_len(); *count says how many. They live with the model. */
+const int *pf_seq_lens(const pf_model *model, int *count);
 int pf_outputs(const pf_model *model);
 
 /* The calling thread's last error, one line. */

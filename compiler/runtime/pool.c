@@ -38,7 +38,7 @@ struct pf_pool {
     void *closure;
     int tasks;
     uint32_t launch;
-    int threads, started;
+    int threads, started, alone;
     size_t scratch_bytes;
     char *scratch;
     worker workers[PF_MAX_THREADS];
@@ -139,6 +139,21 @@ void pf_pool_stop(pf_pool *pool) {
     free(pool);
 }
 
+int pf_pool_pin(pf_pool *pool, const int *cores) {
+    for (int index = 0; index <= pool->started; index++) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        if (cores[index] < 0 || cores[index] >= CPU_SETSIZE) return -1;
+        CPU_SET(cores[index], &one);
+#if defined(__ANDROID__) /* bionic has no pthread_setaffinity_np */
+        if (sched_setaffinity(index ? pthread_gettid_np(pool->handles[index]) : 0, sizeof one, &one)) return -1;
+#else
+        if (pthread_setaffinity_np(index ? pool->handles[index] : pthread_self(), sizeof one, &one)) return -1;
+#endif
+    }
+    return 0;
+}
+
 int pf_pool_run(pf_pool *pool, pf_kernel kernel, const pf_argument *arguments, int count, int tasks) {
     pf_argument result = {0};
     self = &pool->workers[0];
@@ -147,13 +162,28 @@ int pf_pool_run(pf_pool *pool, pf_kernel kernel, const pf_argument *arguments, i
     return kernel(0, arguments, count, &result);
 }
 
+int pf_pool_run_alone(pf_pool *pool, pf_kernel kernel, const pf_argument *arguments, int count, int tasks) {
+    pool->alone = 1;
+    int status = pf_pool_run(pool, kernel, arguments, count, tasks);
+    pool->alone = 0;
+    return status;
+}
+
 const char *pf_kernel_error(void) { return error[0] ? error : "a kernel failed"; }
 
 /* What TVM's kernels call back. They look these functions up through pointers, which their objects define as weak. */
 
+static int take_all(pf_task task, void *closure, int rounds) {
+    pf_group group = {0, rounds};
+    int failed = 0;
+    for (int round = 0; round < rounds; round++) failed |= task(round, &group, closure);
+    return failed ? -1 : 0;
+}
+
 static int launch(pf_task task, void *closure, int asked) {
     pf_pool *pool = self->pool;
     int rounds = asked > 0 ? asked : pool->tasks;
+    if (pool->alone) return take_all(task, closure, rounds);
     pool->task = task;
     pool->closure = closure;
     atomic_store_explicit(&pool->failed, 0, memory_order_relaxed);

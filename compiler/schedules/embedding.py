@@ -62,11 +62,10 @@ class Embedding:
     def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
         operands: list[Value | np.ndarray] = [item if item.data is None else item.data for item in value.inputs]
         if self.positions:
-            padded = np.zeros((self.rows, self.width), np.float32)
-            position_rows = operands[2]
-            assert isinstance(position_rows, np.ndarray)
-            padded[: self.seq_len] = position_rows.reshape(self.seq_len, self.width)
-            operands[2] = padded
+            table = operands[2]
+            assert isinstance(table, np.ndarray)
+            rows = table.reshape(-1, self.width)[: self.rows]  # a shorter length reads the first of the longest one's
+            operands[2] = np.pad(rows, ((0, self.rows - len(rows)), (0, 0)))
         return operands
 
     def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:

@@ -20,6 +20,7 @@ from compiler.schedules import emit
 
 MOST_CANDIDATES = 8
 SAME_REGISTER_TILE = 3
+MOST_CANDIDATES_OF_A_PANEL = 3
 TASKS_FOR_BALANCE = 8
 PANEL_VECTORS = range(1, 7)
 TILE_ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
@@ -42,7 +43,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Linear:
-    """What makes one linear kernel differ from another."""
+    """What makes one linear kernel differ from another.
+
+    Attributes:
+        panel: columns a panel must have, as weights are packed already for another sequence length; None leaves the choice.
+    """
 
     rows: int
     depth: int
@@ -50,6 +55,7 @@ class Linear:
     activation: str = ""
     residual: bool = False
     epsilon: float | None = None
+    panel: int | None = None
 
     kind: ClassVar[str] = "linear"
 
@@ -81,7 +87,7 @@ class Linear:
             if taken.get(register_tile, 0) < SAME_REGISTER_TILE:
                 taken[register_tile] = taken.get(register_tile, 0) + 1
                 chosen.append(tile)
-            if len(chosen) == MOST_CANDIDATES:
+            if len(chosen) == (MOST_CANDIDATES if self.panel is None else MOST_CANDIDATES_OF_A_PANEL):
                 break
         return chosen
 
@@ -110,6 +116,8 @@ class Linear:
                 if tile_rows > self.rows or tile_rows * vectors + vectors + 1 > isa.registers:
                     continue
                 panel = vectors * isa.lanes
+                if panel != (self.panel or panel):
+                    continue
                 panels = -(-self.width // panel)
                 shares = [panels] if self.epsilon is not None else _shares(panels)
                 for row_block in _row_blocks(self.rows, tile_rows):

@@ -14,8 +14,8 @@ from compiler.build import BuildRequest
 def request_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BuildRequest]:
     """Makes the request for an encoder of the given sizes."""
 
-    def make(seq_len: int = 16, **sizes: Any) -> BuildRequest:
-        return export(encoder(**sizes), tmp_path_factory.mktemp("model"), seq_len)
+    def make(seq_len: int = 16, count: int = 4, **sizes: Any) -> BuildRequest:
+        return export(encoder(**sizes), tmp_path_factory.mktemp("model"), seq_len, count)
 
     return make
 

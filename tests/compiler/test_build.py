@@ -29,6 +29,7 @@ def test_a_built_folder_is_complete_and_kernels_come_from_the_cache(request_, co
     assert {path.name for path in built.folder.iterdir()} == {"model.so", "bench", "weights.bin", "plan.json", "pocketformer.h"}
     assert built.kernels_compiled == 0
     assert built.kernels == 7
+    assert built.seq_lens == [16]
     assert [block["name"] for block in built.blocks] == [
         "embedding", "layer1.qkv", "layer1.attention", "layer1.attention_output", "layer1.ffn_up", "layer1.ffn_down", "readout",
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What the kernel cache, the instruction set's description and the memory plan promise."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler import cache, isa
+from compiler.kernels import Kernel
 from compiler.plan import Weights
-from compiler.schedules.linear import Linear, pack, pad, row_tiles
+from compiler.schedules.linear import Linear, Tile, pack, pad, row_tiles
+from compiler.sharing import shared
 
 HOST = isa.host()
 SPEC = Linear(rows=128, depth=384, width=1536)
@@ -97,3 +100,18 @@ def test_cpu_flags():
 
 def test_cores_are_at_least_one():
     assert isa.cores() >= 1
+
+
+def kernel_of(spec) -> Kernel:
+    return Kernel(spec, Tile(1, HOST.lanes, spec.rows, 1, spec.depth), "symbol", Path("a.o"), 0, 0.0)
+
+
+def test_small_kernels_and_small_models_stay_on_one_thread():
+    large, small = kernel_of(SPEC), kernel_of(Linear(rows=8, depth=32, width=32))
+    assert shared([small, large, small], HOST) == [False, True, False]
+    assert shared([small] * 20, HOST) == [False] * 20
+    medium = kernel_of(Linear(rows=16, depth=128, width=128))
+    assert shared([medium], HOST) == [False]  # worth sharing among others, not worth waking anybody for
+    assert shared([medium, large], HOST) == [True, True]
+    one_task = replace(medium, tile=Tile(1, HOST.lanes, 16, 128 // HOST.lanes, 128))
+    assert shared([one_task, large], HOST) == [False, True]

@@ -22,6 +22,7 @@ CASES = {
         "seq_len": 13,
     },
     "pair, projected embeddings": {"hidden_size": 64, "heads": 1, "ffn_sizes": (40,), "pooling": "pair", "embedding_size": 24},
+    "work for several threads": {"hidden_size": 192, "heads": 3, "ffn_sizes": (512,), "seq_len": 40},
     "sentence vector": {"hidden_size": 32, "heads": 1, "ffn_sizes": (64,), "outputs": 0, "seq_len": 40},
 }
 
@@ -31,6 +32,8 @@ def test_answers_equal_torch(sizes, request_of, tmp_path):
     request = request_of(**sizes)
     built = build(replace(request, tolerance=1e-4), tmp_path / "model")
     assert built.max_abs_error <= 1e-4
+    if sizes["hidden_size"] > 100:
+        assert any(call["shared"] for call in json.loads((built.folder / "plan.json").read_text())["calls"])
     assert built.kernels == len(built.blocks) <= 5 * len(sizes["ffn_sizes"]) + 2 + bool(sizes.get("embedding_size"))
     with np.load(request.samples) as samples:
         inputs = [samples[name] for name in ("input_ids", "token_type_ids", "attention_mask")]

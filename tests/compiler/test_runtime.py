@@ -1,9 +1,11 @@
 """The C runtime refuses what would go wrong, and `bench` keeps to its protocol."""
 
+import ctypes
 import json
 import os
 import shutil
 import subprocess
+import threading
 from itertools import zip_longest
 
 import numpy as np
@@ -26,7 +28,9 @@ def tokens(value: int = 1, seq_len: int = 16) -> np.ndarray:
         ((tokens(-1), tokens(0), tokens()), "token id -1"),
         ((tokens(), tokens(2), tokens()), "token type 2"),
         ((tokens(), tokens(0), tokens(7)), "attention mask 7"),
-        ((tokens(seq_len=15), tokens(0), tokens()), r"takes \(n, 16\)"),
+        ((tokens(seq_len=15), tokens(0), tokens()), r"takes \(n, S\) each, S from 1 to 16 tokens"),
+        ((tokens(seq_len=17), tokens(0, 17), tokens(1, 17)), r"\(1, 17\).* S from 1 to 16 tokens"),
+        ((tokens()[0], tokens(0)[0], tokens()[0]), r"\(16,\).* takes \(n, S\)"),
     ],
 )
 def test_inputs_that_the_model_has_no_rows_for(compiled, inputs, message):
@@ -69,12 +73,54 @@ def test_bench_prints_one_json_object(compiled):
     facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert facts["runs"] == 20
     assert facts["threads"] == 2
-    assert facts["seq_len"] == 16
+    assert facts["seq_len"] == facts["tokens"] == 16
     assert 0 < facts["min_ms"] <= facts["p10_ms"] <= facts["median_ms"] <= facts["p90_ms"]
 
 
+def test_bench_keeps_to_the_cores_it_is_given(compiled):
+    mine = sorted(os.sched_getaffinity(0))
+    command = [compiled / "bench", "--weights", compiled / "weights.bin", "--runs", "5", "--cores"]
+    for cores in (mine[:1], mine[:1] * 3):  # several threads may share a core
+        done = subprocess.run([*command, ",".join(map(str, cores))], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["threads"] == len(cores)
+    done = subprocess.run([*command, "100000"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "one of the 1 cores given is not among those that this process may use\n"
+
+
+def test_a_pinned_thread_stays_on_its_core(compiled):
+    core = max(os.sched_getaffinity(0))
+    library = ctypes.CDLL(str(compiled / "model.so"))
+    library.pf_load_on.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
+    library.pf_load_on.restype = ctypes.c_void_p
+    library.pf_free.argtypes = [ctypes.c_void_p]
+    allowed: list[set[int]] = []
+
+    def load() -> None:
+        before = set(os.listdir("/proc/self/task"))
+        model = library.pf_load_on(str(compiled / "weights.bin").encode(), 2, (ctypes.c_int * 2)(core, core))
+        workers = set(os.listdir("/proc/self/task")) - before
+        allowed.extend(os.sched_getaffinity(thread) for thread in (0, *map(int, workers)))
+        library.pf_free(model)
+
+    caller = threading.Thread(target=load)
+    caller.start()
+    caller.join()
+    assert allowed == [{core}] * 2
+
+
 @pytest.mark.parametrize(
-    "words", [[], ["--weights"], ["--weights", "x", "--threads", "0"], ["--weights", "x", "--runs", "1x"], ["--odd", "1"]]
+    "words",
+    [
+        [],
+        ["--weights"],
+        ["--weights", "x", "--threads", "0"],
+        ["--weights", "x", "--runs", "1x"],
+        ["--odd", "1"],
+        ["--weights", "x", "--tokens", "0"],
+        ["--weights", "x", "--cores", "0,"],
+        ["--weights", "x", "--cores", "0", "--threads", "2"],
+    ],
 )
 def test_bench_wrong_use(compiled, words):
     done = subprocess.run([compiled / "bench", *words], capture_output=True, text=True)

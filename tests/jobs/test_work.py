@@ -55,7 +55,7 @@ def measuring(monkeypatch: pytest.MonkeyPatch, *answers: Latency | MeasureError)
     """The device answers one after the other; the calls so far."""
     calls: list = []
 
-    def measure(folder, device, threads, should_stop):
+    def measure(folder, device, threads, should_stop, tokens=None):
         calls.append(folder)
         answer = answers[len(calls) - 1]
         if isinstance(answer, MeasureError):
@@ -107,7 +107,8 @@ def bundle_job(job, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     weights = tmp_path / "final.safetensors"
     weights.write_bytes(b"weights")
     final = {"accuracy": 0.8, "metrics": {"f1": 0.8}, "weights_sha256": Artifacts().put(weights, "w", "weights")}
-    answer = Built(folder=built, kernels=12, compile_s=1.0, max_abs_error=1e-6, kernels_compiled=3, blocks=[])
+    facts = {"seq_lens": [32, 64, 128], "kernels": 12, "compile_s": 1.0, "max_abs_error": 1e-6, "kernels_compiled": 3}
+    answer = Built(folder=built, **facts, blocks=[])
     monkeypatch.setattr(work, "_build", lambda job, given, folder: answer)
     return job("bundle", final=final, early_accuracy=0.7)
 
@@ -115,10 +116,11 @@ def bundle_job(job, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_bundle_says_what_it_is_and_is_packed_once(
     bundle_job: Job, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    calls = measuring(monkeypatch, LATENCY, LATENCY)
+    unstable = MeasureError("latency is unstable")
+    calls = measuring(monkeypatch, LATENCY, unstable, Latency(**{**vars(LATENCY), "median_ms": 1.6}))
     result = make_bundle(bundle_job)
     assert make_bundle(bundle_job) == result
-    assert len(calls) == 1
+    assert len(calls) == 3
     (kept,) = store.artifacts(bundle_job.command.run_id)
     assert (kept.sha256, kept.name, kept.kind) == (result["sha256"], result["name"], "bundle")
     assert kept.name == "pocketformer-paraphrase-L2-H384-A12-F768-host@3.00ms.zip"
@@ -129,7 +131,9 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
     assert packed.encode("A phone fits.", "It does.").ids == original.encode("A phone fits.", "It does.").ids
     assert model["task"]["label_names"] == ["different", "paraphrase"]
     assert model["task"]["pairs"] is True
+    assert (model["seq_len"], model["seq_lens"]) == (128, [32, 64, 128])
     assert model["latency"]["median_ms"] == 3.0
+    assert [(each["seq_len"], each["median_ms"]) for each in model["latency_by_length"]] == [(64, 1.6), (128, 3.0)]
     assert model["accuracy"] == {"split": "dev", "metrics": {"f1": 0.8}, "early": 0.7}
 
 
