@@ -1,6 +1,7 @@
 """The compiling process: `python -m compiler.worker JOB`, started by `compiler.build`.
 
-JOB is a JSON object: the fields of a `BuildRequest` and `folder`. Standard output is a line of JSON for each step, `{"progress"}`,
+JOB is a JSON object, `job` says of which kind: the fields of a `BuildRequest` and `folder` to `compile`, `program` and `fusion` to
+`report` what fusion does. Standard output is a line of JSON for each step, `{"progress"}`,
 and one at the end: `{"report"}` or `{"error"}`.
 """
 
@@ -14,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,14 @@ from compiler.isa import Isa, cores, host
 from compiler.kernels import Kernel, compile_kernels, spec_of
 from compiler.passes import fuse_layers
 from compiler.plan import Plan, make_plan, plan_source
+from compiler.provenance import describe, summarize
 from compiler.quiet import busy
 from compiler.relax_import import import_program
+from compiler.schedules import Spec
 from compiler.session import LIBRARY, WEIGHTS, Session
 from data.errors import CompileError, PocketformerError
 
 RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c")
-COMPUTATION_LAWS = ("associative", "distributive", "commutative")
 SAMPLE_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
@@ -47,7 +48,7 @@ def main() -> None:
 
     try:
         job = json.loads(sys.argv[1])
-        say(report=compile_model(job, lambda step: say(progress=step)))
+        say(report=JOBS[job["job"]](job, lambda step: say(progress=step)))
     except PocketformerError as error:
         say(error=" ".join(str(error).split()))
         sys.exit(error.exit_status)
@@ -61,11 +62,9 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
-        graph = fuse_layers(import_program(Path(job["program"])))
-    blocks = [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
-    refuse_unknown(blocks)
-    seq_len = graph.inputs[0].shape[-1]
-    specs = {block: spec_of(block, seq_len) for block in blocks}
+        graph = fuse_layers(import_program(Path(job["program"])), job["fusion"])
+    specs = _specs(graph)
+    blocks = list(specs)
     progress("compiling kernels")
     ready.join()
     compiled, missing = compile_kernels(list(specs.values()), isa, cores(), progress)
@@ -82,10 +81,32 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
         "compile_s": round(time.monotonic() - started, 3),
         "max_abs_error": error,
         "kernels_compiled": missing,
-        "blocks": describe(graph, blocks),
+        "blocks": describe(blocks),
     }
     (folder / "plan.json").write_text(json.dumps(_facts(plan, kernels, isa, report), indent=1))
     return report
+
+
+def report_fusion(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """What a pipeline of passes makes of a program (`compiler.provenance.summarize`); nothing is compiled."""
+    progress("importing the program")
+    with busy():
+        imported = import_program(Path(job["program"]))
+    progress("fusing layers")
+    with busy():
+        return summarize(imported, list(_specs(fuse_layers(imported, job["fusion"]))))
+
+
+def _specs(graph: Graph) -> dict[Value, Spec]:
+    """Every block in order, and what kernel it needs.
+
+    Raises:
+        CompileError: a value that is no block; the message names its operator.
+    """
+    blocks = [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
+    refuse_unknown(blocks)
+    seq_len = graph.inputs[0].shape[-1]
+    return {block: spec_of(block, seq_len) for block in blocks}
 
 
 def refuse_unknown(values: Sequence[Value]) -> None:
@@ -144,40 +165,6 @@ def _check(folder: Path, samples: Path, tolerance: float) -> float:
     return difference
 
 
-def describe(graph: Graph, blocks: list[Value]) -> list[dict[str, Any]]:
-    """Provenance of every block. Bytes are of the tensors written: by its members one by one, and by the block."""
-    layer = 0
-    described = []
-    for block in blocks:
-        laws = [law for law in block.laws if law.split(":")[0] in COMPUTATION_LAWS]
-        role = _role(block)
-        if role == "qkv":
-            layer += 1
-        described.append(
-            {
-                "name": f"layer{layer}.{role}" if layer and role != "readout" else role,
-                "members": [member.operator for member in block.members],
-                "rule": "; ".join(law for law in block.laws if law not in laws),
-                "law": "; ".join(laws),
-                "bytes_before": sum(member.bytes for member in block.members),
-                "bytes_after": prod(block.shape) * 4,
-            }
-        )
-    return described
-
-
-def _role(block: Value) -> str:
-    if block.operator != "linear":
-        return block.operator
-    if any(law.startswith("distributive") for law in block.laws):
-        return "qkv"
-    if block.attributes.get("activation"):
-        return "ffn_up"
-    if "epsilon" not in block.attributes:
-        return "projection"
-    return "attention_output" if block.inputs[0].operator == "attention" else "ffn_down"
-
-
 def _facts(plan: Plan, kernels: dict[Value, Kernel], isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
     return {
         **report,
@@ -192,6 +179,12 @@ def _facts(plan: Plan, kernels: dict[Value, Kernel], isa: Isa, report: dict[str,
         ],
         "versions": {name: version(name) for name in ("apache-tvm", "ziglang", "torch")},
     }
+
+
+JOBS: dict[str, Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]] = {
+    "compile": compile_model,
+    "report": report_fusion,
+}
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ Timer = Callable[..., "Latency"]  # takes `runs`
 
 
 def run(args: Namespace) -> dict[str, Any]:
+    from compiler.build import check_fusion
     from compiler.peers import check_peers
 
     check_device(args.device)
+    check_fusion(args.fusion)
     peers = tuple(name for name in args.against.split(",") if name)
     check_peers(peers)
     if args.runs is not None and args.runs < ROUNDS:
@@ -64,6 +66,8 @@ def _timers(
 
     timers: dict[str, Timer] = {}
     if Path(args.model).suffix == ".zip":
+        if args.fusion != "lp":
+            raise UsageError(f"--fusion {args.fusion}: {args.model} is compiled already; give the model that it was made of")
         bundle = read_bundle(Path(args.model))
         architecture, seq_len, folder = Architecture.parse(bundle.model["architecture"]), bundle.seq_len, bundle.folder
     else:
@@ -73,7 +77,9 @@ def _timers(
         architecture, seq_len = reference.architecture, args.seq_len
         progress.log(f"compiling {args.model} ({architecture})")
         exported = export_reference(reference, seq_len, scratch / "export")
-        folder = build(BuildRequest(*exported, args.device, args.precision), scratch / "built", log=progress.log).folder
+        folder = build(
+            BuildRequest(*exported, args.device, args.precision, fusion=args.fusion), scratch / "built", log=progress.log
+        ).folder
     timers["pocketformer"] = partial(measure, folder, args.device, args.threads)
     if peers:
         from engine.export import export_onnx, reference_model

@@ -14,17 +14,20 @@ from data.home import subfolder
 
 def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
-    from compiler.build import BuildRequest, build
+    from compiler.build import BuildRequest, build, check_fusion
     from compiler.measure import measure
     from engine.export import export_reference, reference_model
 
+    check_fusion(args.fusion)
     progress = Progress()
     reference = reference_model(args.model)
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         progress.log(f"exporting {args.model} ({reference.architecture})")
         exported = export_reference(reference, args.seq_len, Path(scratch) / "export")
         progress.log("compiling")
-        built = build(BuildRequest(*exported, args.device, args.precision), Path(scratch) / "built", log=progress.log)
+        built = build(
+            BuildRequest(*exported, args.device, args.precision, fusion=args.fusion), Path(scratch) / "built", log=progress.log
+        )
         progress.log("timing it")
         latency = measure(built.folder, args.device, args.threads)
         description = {
@@ -36,13 +39,14 @@ def run(args: Namespace) -> dict[str, Any]:
             "seq_len": args.seq_len,
             "outputs": reference.architecture.hidden_size,
             "latency": asdict(latency),
-            "fusion": {"kernels": built.kernels, "blocks": built.blocks},
+            "fusion": {"mode": args.fusion, "kernels": built.kernels, "blocks": built.blocks},
             "max_abs_error": built.max_abs_error,
         }
         path = write_bundle(built.folder, Path(args.output), description, reference.tokenizer.to_str())
     return {
         "bundle": str(path),
         "architecture": str(reference.architecture),
+        "fusion": args.fusion,
         "kernels": built.kernels,
         "kernels_compiled": built.kernels_compiled,
         "compile_s": built.compile_s,
