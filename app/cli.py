@@ -47,6 +47,11 @@ def parser() -> argparse.ArgumentParser:
     )
     show.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
 
+    fuse = _add(commands, "fuse", "what LP-Fusion does to a model: layers before, kernels after, every block and its reason")
+    fuse.add_argument("model", metavar="MODEL")
+    _add_fusion(fuse)
+    fuse.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+
     compile_ = _add(commands, "compile", "compile a model into a bundle")
     compile_.add_argument("model", metavar="MODEL")
     _add_build_options(
@@ -148,6 +153,13 @@ def _add_build_options(command: argparse.ArgumentParser, seq_len_help: str) -> N
     command.add_argument("--precision", default="fp32")
     command.add_argument("--seq-len", type=_lengths, metavar="TOKENS", help=seq_len_help)
     command.add_argument("--threads", type=int)
+    _add_fusion(command)
+
+
+def _add_fusion(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--fusion", default="lp", help="lp: LP-Fusion; none: a kernel for every layer of computation, on the same schedules"
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
 
 POLL_S = 0.1
 PRECISIONS = ("fp32",)
+FUSIONS = ("lp", "none")  # the keys of compiler.passes.PIPELINES, which this process does not import
 MESSAGE_CHARACTERS = 300
 
 
@@ -38,6 +39,7 @@ class BuildRequest:
         tolerance: the largest absolute difference from them that is accepted.
         seq_lens: shorter sequence lengths than the program's own S, in tokens, that are compiled beside it over the same weights; S itself
             may be among them. Each is checked on the samples that fit it. None takes the usual ones, as far as the program allows.
+        fusion: `lp` for LP-Fusion; `none` makes a kernel of every layer of computation, with the same schedules.
     """
 
     program: Path
@@ -46,6 +48,7 @@ class BuildRequest:
     precision: str = "fp32"
     tolerance: float = 1e-3
     seq_lens: tuple[int, ...] | None = ()
+    fusion: str = "lp"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Built:
         seq_lens: tokens, ascending: a sentence takes the shortest that it fits.
         kernels: kernel calls in one inference.
         kernels_compiled: kernels that the cache did not have.
-        blocks: one a kernel call: name, members, rule (access pattern), law (computation law), bytes_before, bytes_after.
+        blocks: one a kernel call: name, members, rule (access pattern), law (computation law), bytes and FLOPs before and after.
     """
 
     folder: Path
@@ -85,7 +88,7 @@ def build(
         log: called with each line of progress.
 
     Raises:
-        UsageError: unknown device or precision.
+        UsageError: unknown device, precision or fusion.
         CompileError: the model did not compile, or its answers differ from the samples'.
         CompileTimeout: `timeout_s` went by.
         Cancelled: `should_stop()` turned true.
@@ -93,13 +96,15 @@ def build(
     check_device(request.device)
     if request.precision not in PRECISIONS:
         raise UsageError(f"unknown precision '{request.precision}'; take {', '.join(PRECISIONS)}")
+    check_fusion(request.fusion)
     for path in (request.program, request.samples):
         if not path.is_file():
             raise CompileError(f"{path} does not exist")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        report = _run_worker(request, staging, timeout_s, memory_mb, should_stop, log)
+        job = {"job": "compile", **dataclasses.asdict(request), "folder": staging}
+        report = _run_worker(job, timeout_s, memory_mb, should_stop, log)
         if folder.exists():
             shutil.rmtree(folder)
         staging.chmod(0o755)
@@ -111,16 +116,45 @@ def build(
     return Built(folder=folder, **report)
 
 
+def report_fusion(
+    program: Path,
+    fusion: str = "lp",
+    *,
+    timeout_s: float = 300,
+    memory_mb: int = 6000,
+    should_stop: ShouldStop = never,
+    log: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """What fusion makes of a program, without compiling it: layers_before {compute_intensive, memory_intensive, total},
+    kernels_after, ir_mb_before, ir_mb_after, flops_before, flops_after, and `Built.blocks`. About three seconds.
+
+    Raises:
+        UsageError: unknown fusion.
+        CompileError, CompileTimeout, Cancelled: as `build`.
+    """
+    check_fusion(fusion)
+    if not program.is_file():
+        raise CompileError(f"{program} does not exist")
+    return _run_worker({"job": "report", "program": program, "fusion": fusion}, timeout_s, memory_mb, should_stop, log)
+
+
+def check_fusion(fusion: str) -> None:
+    """
+    Raises:
+        UsageError: not one of `FUSIONS`.
+    """
+    if fusion not in FUSIONS:
+        raise UsageError(f"unknown fusion '{fusion}'; take {' or '.join(FUSIONS)}")
+
+
 def _run_worker(
-    request: BuildRequest,
-    staging: Path,
+    job: dict[str, Any],
     timeout_s: float,
     memory_mb: int,
     should_stop: ShouldStop,
     log: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """The worker's report. Its whole process group is gone when this returns."""
-    job = {**dataclasses.asdict(request), "folder": staging}
     command = module_command("compiler.worker", json.dumps(job, default=lambda path: str(path.resolve())))
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         worker = subprocess.Popen(command, stdout=output, stderr=errors, env=module_environment(), start_new_session=True)

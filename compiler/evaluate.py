@@ -1,6 +1,6 @@
 """What every operator means, in numpy: folds constants, tabulates masks, and is the reference that passes are tested against."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import erf
 from typing import Any
 
@@ -46,10 +46,12 @@ def softmax(x: Array) -> Array:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def layer_norm(x: Array, scale: Array, shift: Array, epsilon: float) -> Array:
+def layer_norm(x: Array, affine: Sequence[Array], epsilon: float) -> Array:
+    """`affine`: scale and shift, or neither."""
     mean = x.mean(axis=-1, keepdims=True)
     variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
-    return (x - mean) / np.sqrt(variance + epsilon) * scale + shift
+    normalised = (x - mean) / np.sqrt(variance + epsilon)
+    return normalised * affine[0] + affine[1] if affine else normalised
 
 
 def _axes(value: Value) -> tuple[int, ...] | None:
@@ -86,7 +88,7 @@ def _linear(value: Value, x: Array, weight: Array, bias: Array, *rest: Array) ->
     if value.attributes.get("residual"):
         result = result + operands.pop(0).reshape(result.shape)
     if "epsilon" in value.attributes:
-        result = layer_norm(result, operands[0], operands[1], value["epsilon"])
+        result = layer_norm(result, operands, value["epsilon"])
     return result.reshape(value.shape)
 
 
@@ -115,7 +117,7 @@ def _embedding(value: Value, words: Array, ids: Array, *rest: Array) -> Array:
     if value["types"]:
         table, types = operands.pop(0), operands.pop(0)
         total = total + table[types.reshape(-1)]
-    return layer_norm(total, operands[0], operands[1], value["epsilon"]).reshape(value.shape)
+    return layer_norm(total, operands, value["epsilon"]).reshape(value.shape)
 
 
 def _token_table(value: Value, mask: Array, types: Array) -> Array:
@@ -159,7 +161,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "nn.relu": lambda v, x: np.maximum(x, 0),
     "nn.gelu": lambda v, x: gelu(x),
     "nn.softmax": lambda v, x: softmax(x),
-    "nn.layer_norm": lambda v, x, scale, shift: layer_norm(x, scale, shift, v["epsilon"]),
+    "nn.layer_norm": lambda v, x, *affine: layer_norm(x, affine, v["epsilon"]),
     "nn.attention": _attention,
     "nn.attention_bias": _attention,
     "where": lambda v, c, x, y: np.where(c, x, y),
@@ -178,6 +180,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     "attention": _packed_attention,
     "embedding": _embedding,
+    "gather": lambda v, table, ids: table[ids.reshape(-1)].reshape(v.shape),
+    "transpose": lambda v, x: x.reshape(v["view"]).transpose(v["axes"]).reshape(v.shape),
     "token_table": _token_table,
     "token_sum": _token_sum,
     "token": lambda v, x: x.reshape(-1, x.shape[-1])[v["index"]].reshape(v.shape),

@@ -15,12 +15,16 @@ INPUT = "input"
 CONSTANT = "constant"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Member:
-    """An operator of the imported program and the bytes of the tensor that it writes."""
+    """An operator of the imported program, the bytes of the tensor that it writes, and its FLOPs (2 x multiply-accumulates).
+
+    Two blocks that both compute it hold the same object.
+    """
 
     operator: str
     bytes: int
+    flops: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +136,7 @@ def fuse(operator: str, inputs: Iterable[Value], of: Iterable[Value], result: Va
     laws = dict.fromkeys(name for value in replaced for name in value.laws)
     if law:
         laws[law] = None
-    members = tuple(member for value in replaced for member in value.members)
+    members = tuple(dict.fromkeys(member for value in replaced for member in value.members))
     return Value(operator, tuple(inputs), result.shape, result.dtype, attributes, members=members, laws=tuple(laws))
 
 

@@ -18,12 +18,23 @@ from compiler.quiet import busy, quiet
 from compiler.schedules import Spec
 from compiler.schedules.attention import Attention
 from compiler.schedules.attention import Tile as AttentionTile
+from compiler.schedules.batch_matmul import BatchMatmul
+from compiler.schedules.batch_matmul import Tile as BatchMatmulTile
+from compiler.schedules.elementwise import Elementwise
+from compiler.schedules.elementwise import Tile as ElementwiseTile
 from compiler.schedules.embedding import Embedding
 from compiler.schedules.embedding import Tile as EmbeddingTile
+from compiler.schedules.gather import Gather
+from compiler.schedules.gather import Tile as GatherTile
 from compiler.schedules.linear import Linear
 from compiler.schedules.linear import Tile as LinearTile
 from compiler.schedules.readout import Readout
 from compiler.schedules.readout import Tile as ReadoutTile
+from compiler.schedules.rowwise import Rowwise
+from compiler.schedules.rowwise import Tile as RowwiseTile
+from compiler.schedules.scalar import BINARY, UNARY
+from compiler.schedules.transpose import Tile as TransposeTile
+from compiler.schedules.transpose import Transpose
 from data.errors import CompileError
 
 ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so that register tiles fit
@@ -35,6 +46,18 @@ TILES: dict[str, Callable[..., Any]] = {
     "attention": AttentionTile,
     "embedding": EmbeddingTile,
     "readout": ReadoutTile,
+    "elementwise": ElementwiseTile,
+    "rowwise": RowwiseTile,
+    "batch_matmul": BatchMatmulTile,
+    "transpose": TransposeTile,
+    "gather": GatherTile,
+}
+SINGLE_OPERATORS: dict[str, Callable[[Value, int, int], Spec | None]] = {
+    **dict.fromkeys((*UNARY, *BINARY), Elementwise.of),
+    **dict.fromkeys(("mean", "nn.softmax", "nn.layer_norm"), Rowwise.of),
+    "matmul": BatchMatmul.of,
+    "transpose": Transpose.of,
+    "gather": Gather.of,
 }
 
 
@@ -69,6 +92,10 @@ def spec_of(value: Value, seq_len: int) -> Spec:
         return Embedding.of(value, rows)
     if value.operator == "readout":
         return Readout.of(value, rows, seq_len)
+    single = SINGLE_OPERATORS.get(value.operator)
+    spec = single(value, rows, seq_len) if single else None
+    if spec is not None:
+        return spec
     raise CompileError(f"operator '{value.operator}' of shape {value.shape} fits no block: the model is not of BERT's family")
 
 

@@ -212,7 +212,11 @@ def _vocabulary(graph: Graph) -> tuple[int, int]:
     """How many word ids and segments there are rows for."""
     words, types = 2**31 - 1, 2
     for value in graph.values():
-        if value.operator == "embedding":
+        if value.operator == "gather" and value.inputs[1].name == "input_ids":
+            words = value.inputs[0].shape[0]
+        elif value.operator == "gather":
+            types = value.inputs[0].shape[0]
+        elif value.operator == "embedding":
             words = value.inputs[0].shape[0]
             if value["types"]:
                 types = value.inputs[2 + value["positions"]].shape[0]

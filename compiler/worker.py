@@ -1,6 +1,7 @@
 """The compiling process: `python -m compiler.worker JOB`, started by `compiler.build`.
 
-JOB is a JSON object: the fields of a `BuildRequest` and `folder`. Standard output is a line of JSON for each step, `{"progress"}`,
+JOB is a JSON object, `job` says of which kind: the fields of a `BuildRequest` and `folder` to `compile`, `program` and `fusion` to
+`report` what fusion does. Standard output is a line of JSON for each step, `{"progress"}`,
 and one at the end: `{"report"}` or `{"error"}`.
 """
 
@@ -15,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from itertools import zip_longest
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from compiler.lengths import shorter_programs
 from compiler.passes import fuse_layers
 from compiler.plan import Plan, Program, make_plan
 from compiler.plan_source import plan_source
+from compiler.provenance import describe, summarize
 from compiler.quiet import busy
 from compiler.relax_import import import_program
 from compiler.schedules import Spec
@@ -36,7 +37,6 @@ from compiler.session import LIBRARY, WEIGHTS
 from data.errors import CompileError, PocketformerError
 
 RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c")
-COMPUTATION_LAWS = ("associative", "distributive", "commutative")
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 
     try:
         job = json.loads(sys.argv[1])
-        say(report=compile_model(job, lambda step: say(progress=step)))
+        say(report=JOBS[job["job"]](job, lambda step: say(progress=step)))
     except PocketformerError as error:
         say(error=" ".join(str(error).split()))
         sys.exit(error.exit_status)
@@ -63,9 +63,8 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
-        graph = fuse_layers(import_program(Path(job["program"])))
+        graph = fuse_layers(import_program(Path(job["program"])), job["fusion"])
     blocks = blocks_of(graph)
-    refuse_unknown(blocks)
     samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
     progress("compiling kernels")
@@ -85,15 +84,34 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
         "compile_s": round(time.monotonic() - started, 3),
         "max_abs_error": error,
         "kernels_compiled": missing + more_missing,
-        "blocks": describe(graph, blocks),
+        "blocks": describe(blocks),
     }
     (folder / "plan.json").write_text(json.dumps(_facts(plan, isa, report), indent=1))
     return report
 
 
+def report_fusion(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """What a pipeline of passes makes of a program (`compiler.provenance.summarize`); nothing is compiled."""
+    progress("importing the program")
+    with busy():
+        imported = import_program(Path(job["program"]))
+    progress("fusing layers")
+    with busy():
+        blocks = blocks_of(fuse_layers(imported, job["fusion"]))
+    for block in blocks:
+        spec_of(block, imported.inputs[0].shape[-1])
+    return summarize(imported, blocks)
+
+
 def blocks_of(graph: Graph) -> list[Value]:
-    """What kernels are needed for, in order."""
-    return [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
+    """What kernels are needed for, in order.
+
+    Raises:
+        CompileError: an operator that is not known; the message names it.
+    """
+    blocks = [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
+    refuse_unknown(blocks)
+    return blocks
 
 
 def _kernels(
@@ -145,40 +163,6 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
     shutil.copy(zig.RUNTIME / "pocketformer.h", folder)
 
 
-def describe(graph: Graph, blocks: list[Value]) -> list[dict[str, Any]]:
-    """Provenance of every block. Bytes are of the tensors written: by its members one by one, and by the block."""
-    layer = 0
-    described = []
-    for block in blocks:
-        laws = [law for law in block.laws if law.split(":")[0] in COMPUTATION_LAWS]
-        role = _role(block)
-        if role == "qkv":
-            layer += 1
-        described.append(
-            {
-                "name": f"layer{layer}.{role}" if layer and role != "readout" else role,
-                "members": [member.operator for member in block.members],
-                "rule": "; ".join(law for law in block.laws if law not in laws),
-                "law": "; ".join(laws),
-                "bytes_before": sum(member.bytes for member in block.members),
-                "bytes_after": prod(block.shape) * 4,
-            }
-        )
-    return described
-
-
-def _role(block: Value) -> str:
-    if block.operator != "linear":
-        return block.operator
-    if any(law.startswith("distributive") for law in block.laws):
-        return "qkv"
-    if block.attributes.get("activation"):
-        return "ffn_up"
-    if "epsilon" not in block.attributes:
-        return "projection"
-    return "attention_output" if block.inputs[0].operator == "attention" else "ffn_down"
-
-
 def _facts(plan: Plan, isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
     """plan.json; FLOPs and calls are those of the longest sequence length, `programs` has each length's."""
     return {
@@ -205,9 +189,16 @@ def _calls(program: Program) -> list[dict[str, Any]]:
             "kind": call.kernel.spec.kind,
             "tile": vars(call.kernel.tile),
             "shared": call.shared,
+            "time_us": call.kernel.time_us,
         }
         for call in program.calls
     ]
+
+
+JOBS: dict[str, Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]] = {
+    "compile": compile_model,
+    "report": report_fusion,
+}
 
 
 if __name__ == "__main__":

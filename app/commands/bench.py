@@ -24,9 +24,11 @@ Timer = Callable[..., "Latency"]  # takes `runs`
 
 
 def run(args: Namespace) -> dict[str, Any]:
+    from compiler.build import check_fusion
     from compiler.peers import check_peers
 
     check_device(args.device)
+    check_fusion(args.fusion)
     peers = tuple(name for name in args.against.split(",") if name)
     check_peers(peers)
     if args.runs is not None and args.runs < ROUNDS:
@@ -66,6 +68,8 @@ def _timers(
 
     timers: dict[str, Timer] = {}
     if Path(args.model).suffix == ".zip":
+        if args.fusion != "lp":
+            raise UsageError(f"--fusion {args.fusion}: {args.model} is compiled already; give the model that it was made of")
         bundle = read_bundle(Path(args.model))
         architecture, folder = Architecture.parse(bundle.model["architecture"]), bundle.folder
         seq_lens = args.seq_len or bundle.seq_lens
@@ -78,7 +82,7 @@ def _timers(
         architecture, seq_lens = reference.architecture, args.seq_len or (DEFAULT_SEQ_LEN,)
         progress.log(f"compiling {args.model} ({architecture})")
         exported = export_reference(reference, seq_lens[-1], scratch / "export", seq_lens[:-1])
-        request = BuildRequest(*exported, args.device, args.precision, seq_lens=seq_lens)
+        request = BuildRequest(*exported, args.device, args.precision, seq_lens=seq_lens, fusion=args.fusion)
         folder = build(request, scratch / "built", log=progress.log).folder
     timers["pocketformer"] = partial(measure, folder, args.device, args.threads, tokens=seq_lens[-1])
     if peers:

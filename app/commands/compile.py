@@ -16,10 +16,11 @@ from data.home import subfolder
 
 def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
-    from compiler.build import BuildRequest, build
+    from compiler.build import BuildRequest, build, check_fusion
     from compiler.measure import Latency, measure
     from engine.export import export_reference, reference_model
 
+    check_fusion(args.fusion)
     progress = Progress()
     reference = reference_model(args.model)
     seq_lens = args.seq_len or USUAL_SEQ_LENS
@@ -27,7 +28,7 @@ def run(args: Namespace) -> dict[str, Any]:
         progress.log(f"exporting {args.model} ({reference.architecture})")
         exported = export_reference(reference, seq_lens[-1], Path(scratch) / "export", seq_lens[:-1])
         progress.log("compiling")
-        request = BuildRequest(*exported, args.device, args.precision, seq_lens=args.seq_len)
+        request = BuildRequest(*exported, args.device, args.precision, seq_lens=args.seq_len, fusion=args.fusion)
         built = build(request, Path(scratch) / "built", log=progress.log)
         progress.log("timing it")
         latencies: dict[int, Latency] = {}
@@ -49,13 +50,14 @@ def run(args: Namespace) -> dict[str, Any]:
             "outputs": reference.architecture.hidden_size,
             "latency": latency and asdict(latency),
             "latency_by_length": by_length,
-            "fusion": {"kernels": built.kernels, "blocks": built.blocks},
+            "fusion": {"mode": args.fusion, "kernels": built.kernels, "blocks": built.blocks},
             "max_abs_error": built.max_abs_error,
         }
         path = write_bundle(built.folder, Path(args.output), description, reference.tokenizer.to_str())
     return {
         "bundle": str(path),
         "architecture": str(reference.architecture),
+        "fusion": args.fusion,
         "kernels": built.kernels,
         "kernels_compiled": built.kernels_compiled,
         "compile_s": built.compile_s,

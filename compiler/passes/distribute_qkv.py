@@ -5,9 +5,12 @@ into heads and the transposes around them are gone. Associative law: the scores'
 s (x Wq) k^T = (x s Wq) k^T.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from compiler.graph import Graph, Value, constant, fuse
+from compiler.fusion import propose
+from compiler.graph import Graph, Value, constant
 
 DISTRIBUTIVE = "distributive: x Wq, x Wk, x Wv = x [Wq Wk Wv]"
 ASSOCIATIVE = "associative: score scale folded into query weights"
@@ -29,7 +32,10 @@ def distribute_qkv(graph: Graph) -> Graph:
         found = [pair for pair in projections if pair]
         if len(found) != 3 or len({pair[0].inputs[0] for pair in found}) != 1:
             continue
-        rewrites[result] = _fused(value, result, [pair[0] for pair in found], [step for pair in found for step in pair[1]])
+        splits = [step for pair in found for step in pair[1]]
+        block = _fused(value, result, [pair[0] for pair in found], splits, readers)
+        if block:
+            rewrites[result] = block
     return graph.substitute(rewrites)
 
 
@@ -52,25 +58,24 @@ def _projection(operand: Value) -> tuple[Value, list[Value]] | None:
     return (operand, steps) if operand.operator == "linear" and len(steps) == 1 else None
 
 
-def _fused(attention: Value, result: Value, projections: list[Value], splits: list[Value]) -> Value:
+def _fused(
+    attention: Value, result: Value, projections: list[Value], splits: list[Value], readers: dict[Value, list[Value]]
+) -> Value | None:
     _, _, heads, head_size = attention.shape
     scale = attention.attributes.get("scale")
     factor = np.float32(head_size**-0.5 if scale is None else scale)
     weights, biases = ([_numbers(projection.inputs[index]) for projection in projections] for index in (1, 2))
     weight = np.concatenate([weights[0] * factor, *weights[1:]], axis=1)  # (K, 3 H)
     bias = np.concatenate([biases[0] * factor, *biases[1:]])  # (3 H,)
-    width = 3 * heads * head_size
-    like = Value("linear", (), (*result.shape[:-1], width))
-    packed = fuse("linear", (projections[0].inputs[0], constant(weight), constant(bias)), projections, like, DISTRIBUTIVE)
-    packed = Value(packed.operator, packed.inputs, packed.shape, members=packed.members, laws=(*packed.laws, ASSOCIATIVE))
-    return fuse(
-        "attention",
-        (packed, *attention.inputs[3:]),
-        (*splits, attention, *attention.inputs[3:], result),
-        result,
-        REORGANIZE,
-        heads=heads,
-    )
+    like = Value("linear", (), (*result.shape[:-1], 3 * heads * head_size))
+    inputs = (projections[0].inputs[0], constant(weight), constant(bias))
+    # The three results are still written, side by side: what is gained is one matmul three times as large.
+    packed = propose("linear", inputs, projections, like, DISTRIBUTIVE, readers, results=projections)
+    if packed is None:
+        return None
+    packed = replace(packed, laws=(*packed.laws, ASSOCIATIVE))
+    operands = (packed, *attention.inputs[3:])
+    return propose("attention", operands, (*splits, attention, result), result, REORGANIZE, readers, heads=heads)
 
 
 def _numbers(value: Value) -> np.ndarray:

@@ -1,21 +1,23 @@
-"""Shuffle: word, position and segment rows are gathered, summed and normalised a row at a time: one `embedding` block."""
+"""One-to-many: word, position and segment rows are gathered, summed and normalised a row at a time: one `embedding` block."""
 
-from compiler.graph import Graph, Value, fuse
+from compiler.fusion import propose
+from compiler.graph import Graph, Value
 
-LAW = "shuffle: gathered rows summed and normalised in cache"
+LAW = "one-to-many: gathered rows summed and normalised in cache"
 
 
 def embedding(graph: Graph) -> Graph:
+    readers = graph.users()
     rewrites: dict[Value, Value] = {}
     for value in graph.values():
-        if value.operator == "nn.layer_norm" and value.inputs[1].is_constant and value.inputs[2].is_constant:
-            block = _embedding(value)
+        if value.operator == "nn.layer_norm" and all(operand.is_constant for operand in value.inputs[1:]):
+            block = _embedding(value, readers)
             if block:
                 rewrites[value] = block
     return graph.substitute(rewrites)
 
 
-def _embedding(norm: Value) -> Value | None:
+def _embedding(norm: Value, readers: dict[Value, list[Value]]) -> Value | None:
     members: list[Value] = [norm]
     gathers: dict[str, Value] = {}
     positions: Value | None = None
@@ -28,7 +30,7 @@ def _embedding(norm: Value) -> Value | None:
         elif (
             term.operator == "take" and term.inputs[0].is_constant and (ids := _ids(term.inputs[1])) and ids.name not in gathers
         ):
-            members.append(term)
+            members += [term, *_flattened(term.inputs[1])]
             gathers[ids.name] = Value("gather", (term.inputs[0], ids), term.shape)
         elif term.is_constant and positions is None and term.bytes == norm.bytes:
             positions = term
@@ -38,11 +40,31 @@ def _embedding(norm: Value) -> Value | None:
     if words is None:
         return None
     inputs = [*words.inputs, *([positions] if positions else []), *(types.inputs if types else []), *norm.inputs[1:]]
-    attributes = {"positions": positions is not None, "types": types is not None, "epsilon": norm["epsilon"]}
-    return fuse("embedding", inputs, members[::-1], norm, LAW, **attributes)
+    return propose(
+        "embedding",
+        inputs,
+        members[::-1],
+        norm,
+        LAW,
+        readers,
+        same_rows=True,
+        positions=positions is not None,
+        types=types is not None,
+        affine=len(norm.inputs) == 3,
+        epsilon=norm["epsilon"],
+    )
 
 
 def _ids(indices: Value) -> Value | None:
+    source = (_flattened(indices) or [indices])[-1]
+    source = source.inputs[0] if source.operator == "reshape" else source
+    return source if source.operator == "input" else None
+
+
+def _flattened(indices: Value) -> list[Value]:
+    """The reshapes between token ids and the gather that reads them."""
+    steps = []
     while indices.operator == "reshape":
+        steps.append(indices)
         indices = indices.inputs[0]
-    return indices if indices.operator == "input" else None
+    return steps

@@ -1,6 +1,7 @@
 """One-to-one: GELU is applied to a linear block's tile while it is in registers."""
 
-from compiler.graph import Graph, Value, fuse
+from compiler.fusion import propose
+from compiler.graph import Graph, Value
 
 LAW = "one-to-one: GELU in the matmul's epilogue"
 
@@ -13,5 +14,7 @@ def gelu_epilogue(graph: Graph) -> Graph:
             continue
         source = value.inputs[0]
         if source.operator == "linear" and not source.attributes and len(readers[source]) == 1:
-            rewrites[value] = fuse("linear", source.inputs, (source, value), value, LAW, activation="gelu")
+            block = propose("linear", source.inputs, (source, value), value, LAW, readers, activation="gelu")
+            if block:
+                rewrites[value] = block
     return graph.substitute(rewrites)

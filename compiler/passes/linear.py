@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from compiler.fusion import propose
 from compiler.graph import Graph, Value, constant, fuse
 
 LAW = "one-to-one: bias in the matmul's epilogue"
@@ -18,8 +19,9 @@ def linear(graph: Graph) -> Graph:
         rewrites[value] = fuse("linear", (source, weight, no_bias), (value,), value)
         added = readers.get(value, [])
         bias = _bias(added[0], value) if len(added) == 1 else None
-        if bias is not None:
-            rewrites[added[0]] = fuse("linear", (source, weight, bias), (value, added[0]), added[0], LAW)
+        block = propose("linear", (source, weight, bias), (value, added[0]), added[0], LAW, readers) if bias else None
+        if block:
+            rewrites[added[0]] = block
     return graph.substitute(rewrites)
 
 

@@ -1,6 +1,7 @@
 """One-to-one: the residual is added to a linear block's tile while it is in registers."""
 
-from compiler.graph import Graph, Value, fuse
+from compiler.fusion import propose
+from compiler.graph import Graph, Value
 
 LAW = "one-to-one: residual in the matmul's epilogue"
 
@@ -11,9 +12,12 @@ def residual_epilogue(graph: Graph) -> Graph:
     for value in graph.values():
         if value.operator != "add":
             continue
-        for block, residual in (value.inputs, value.inputs[::-1]):
-            ready = block.operator == "linear" and not block.attributes and len(readers[block]) == 1
-            if ready and residual.shape == block.shape and not residual.is_constant:
-                rewrites[value] = fuse("linear", (*block.inputs, residual), (block, value), value, LAW, residual=True)
+        for source, residual in (value.inputs, value.inputs[::-1]):
+            ready = source.operator == "linear" and not source.attributes and len(readers[source]) == 1
+            if not ready or residual.shape != source.shape or residual.is_constant:
+                continue
+            block = propose("linear", (*source.inputs, residual), (source, value), value, LAW, readers, residual=True)
+            if block:
+                rewrites[value] = block
                 break
     return graph.substitute(rewrites)

@@ -1,4 +1,4 @@
-"""Many-to-one: a sum of tokens weighted by a table (mean pooling) is one `token_sum`, however the program wrote it.
+"""Many-to-many: a sum of tokens weighted by a table (mean pooling) is one `token_sum`, however the program wrote it.
 
 Written as a batched matmul of weights (1, 1, S) and hidden states (1, S, H), or as a product with weights (1, S, 1) summed over
 tokens. One token picked by its position (BERT's first) is a `token`.
@@ -8,7 +8,7 @@ from math import prod
 
 from compiler.graph import Graph, Value, fuse
 
-LAW = "many-to-one: weighted sum over tokens"
+LAW = "many-to-many: weighted sum over tokens"
 
 
 def token_sums(graph: Graph) -> Graph:

@@ -28,6 +28,7 @@ class Embedding:
     positions: bool
     types: int
     epsilon: float
+    affine: bool = True
 
     kind: ClassVar[str] = "embedding"
 
@@ -35,7 +36,8 @@ class Embedding:
     def of(cls, value: Value, rows: int) -> "Embedding":
         words = value.inputs[0]
         types = value.inputs[2 + value["positions"]].shape[0] if value["types"] else 0
-        return cls(rows, value.shape[-2], words.shape[1], words.shape[0], value["positions"], types, value["epsilon"])
+        sizes = (rows, value.shape[-2], words.shape[1], words.shape[0])
+        return cls(*sizes, value["positions"], types, value["epsilon"], value.attributes.get("affine", True))
 
     @property
     def flops(self) -> int:
@@ -56,8 +58,9 @@ class Embedding:
             names.append(("positions", (self.rows, self.width), "float32"))
         if self.types:
             names += [("type_rows", (self.types, self.width), "float32"), ("types", (self.rows,), "int32")]
-        vectors = [("scale", (self.width,), "float32"), ("shift", (self.width,), "float32")]
-        return [*names, *vectors, ("y", (self.rows, self.width), "float32")]
+        if self.affine:
+            names += [("scale", (self.width,), "float32"), ("shift", (self.width,), "float32")]
+        return [*names, ("y", (self.rows, self.width), "float32")]
 
     def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
         operands: list[Value | np.ndarray] = [item if item.data is None else item.data for item in value.inputs]
@@ -70,7 +73,8 @@ class Embedding:
 
     def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:
         def body(words: Any, ids: Any, *rest: Any) -> None:
-            *extra, scale, shift, y = rest
+            *extra, y = rest
+            scale, shift = (extra.pop(-2), extra.pop(-1)) if self.affine else (None, None)
             positions = extra.pop(0) if self.positions else None
             type_rows, types = extra if self.types else (None, None)
             with emit.tasks(self.tasks(tile)) as task:

@@ -154,10 +154,35 @@ class Reduction:
         return total[0]
 
 
-class LayerNorm:
-    """Normalises rows in place: mean, then variance about it, then the affine."""
+class Highest:
+    """The greatest number of a row."""
 
-    def __init__(self, width: int, vector: int, scale: Buffer, shift: Buffer, epsilon: float) -> None:
+    def __init__(self, vector: int) -> None:
+        self.vector = vector
+        self.partial = local(vector)
+        self.top = local(1)
+
+    def of(self, width: int, term: Callable[[Expression], Expression]) -> Expression:
+        """The greatest `term(column)`; valid until the next one."""
+        vector, partial, top = self.vector, self.partial, self.top
+        with lanes(vector) as lane:
+            store(partial, number(2 * LOWEST), lane)
+        if width // vector:
+            with loop(width // vector) as chunk, lanes(vector) as lane:
+                store(partial, tirx.max(partial[lane], term(chunk * vector + lane)), lane)
+        store(top, partial[0], 0)
+        for lane in range(1, vector):
+            store(top, tirx.max(top[0], partial[lane]), 0)
+        if width % vector:
+            with loop(width % vector) as rest:
+                store(top, tirx.max(top[0], term(rest + width // vector * vector)), 0)
+        return top[0]
+
+
+class LayerNorm:
+    """Normalises rows in place: mean, then variance about it, then the affine where there is one."""
+
+    def __init__(self, width: int, vector: int, scale: Buffer | None, shift: Buffer | None, epsilon: float) -> None:
         self.width, self.vector, self.scale, self.shift, self.epsilon = width, vector, scale, shift, epsilon
         self.reduction = Reduction(vector)
         self.statistics = local(2)
@@ -167,11 +192,14 @@ class LayerNorm:
         store(self.statistics, self.reduction.sum(self.width, lambda c: rows[row, c]) * each, 0)
         variance = self.reduction.sum(self.width, lambda c: (rows[row, c] - mean) * (rows[row, c] - mean)) * each
         store(self.statistics, number(1.0) / tirx.sqrt(variance + number(self.epsilon)), 1)
-        columns(
-            self.width,
-            self.vector,
-            lambda c: store(rows, (rows[row, c] - mean) * factor * self.scale[c] + self.shift[c], row, c),
-        )
+
+        def normalise(column: Expression) -> None:
+            normalised = (rows[row, column] - mean) * factor
+            if self.scale is not None and self.shift is not None:
+                normalised = normalised * self.scale[column] + self.shift[column]
+            store(rows, normalised, row, column)
+
+        columns(self.width, self.vector, normalise)
 
 
 def exp(x: Expression) -> Expression:

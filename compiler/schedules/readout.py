@@ -12,21 +12,10 @@ from compiler.graph import INPUT, Graph, Value
 from compiler.isa import Isa
 from compiler.schedules import emit
 from compiler.schedules.linear import pack, pad
+from compiler.schedules.scalar import BINARY, UNARY
 from data.errors import CompileError
 
 PANEL_VECTORS = 4
-UNARY: dict[str, Callable[[Any], Any]] = {
-    "abs": lambda x: tirx.max(x, emit.number(0.0) - x),
-    "tanh": emit.tanh,
-    "nn.relu": lambda x: tirx.max(x, emit.number(0.0)),
-    "nn.gelu": emit.gelu,
-}
-BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda x, y: x + y,
-    "subtract": lambda x, y: x - y,
-    "multiply": lambda x, y: x * y,
-    "divide": lambda x, y: x / y,
-}
 ALIASES = ("reshape", "take")
 
 

@@ -34,6 +34,7 @@ def test_a_built_folder_is_complete_and_kernels_come_from_the_cache(request_, co
         "embedding", "layer1.qkv", "layer1.attention", "layer1.attention_output", "layer1.ffn_up", "layer1.ffn_down", "readout",
     ]  # fmt: skip
     assert all(block["bytes_after"] <= block["bytes_before"] for block in built.blocks)
+    assert all(block["flops_after"] == block["flops_before"] for block in built.blocks)
     assert steps[0] == "importing the program"
     assert os.listdir(tmp_path) == ["model"]
 
@@ -94,7 +95,7 @@ def test_answers_that_differ_from_torch(request_, tmp_path):
         build(replace(request_, samples=wrong), tmp_path / "out" / "model")
 
 
-@pytest.mark.parametrize("change", [{"device": "toaster"}, {"precision": "fp7"}])
+@pytest.mark.parametrize("change", [{"device": "toaster"}, {"precision": "fp7"}, {"fusion": "some"}])
 def test_wrong_use(request_, tmp_path, change):
     with pytest.raises(UsageError, match="take"):
         build(replace(request_, **change), tmp_path / "out" / "model")

@@ -44,6 +44,19 @@ def test_answers_equal_torch(sizes, request_of, tmp_path):
     assert json.loads((built.folder / "plan.json").read_text())["outputs"] == samples_outputs(request.samples)
 
 
+@pytest.mark.parametrize("sizes", list(CASES.values())[:3], ids=list(CASES)[:3])
+def test_answers_equal_torch_without_fusion(sizes, request_of, tmp_path):
+    """Every layer of computation a kernel of its own: heads of odd sizes, rows that no vector fills, every pooling."""
+    request = request_of(**sizes)
+    built = build(replace(request, tolerance=1e-4, fusion="none"), tmp_path / "model")
+    assert built.max_abs_error <= 1e-4
+    assert built.kernels == len(built.blocks) > 40 * len(sizes["ffn_sizes"])
+    with np.load(request.samples) as samples, Session(built.folder, threads=3) as session:
+        inputs = [samples[name] for name in ("input_ids", "token_type_ids", "attention_mask")]
+        for _ in range(3):
+            np.testing.assert_allclose(session.run(*inputs), samples["expected"], atol=1e-4)
+
+
 def samples_outputs(path: Path) -> int:
     with np.load(path) as samples:
         return int(samples["expected"].shape[1])
@@ -63,8 +76,9 @@ def test_hugging_face_bert(tmp_path):
         def forward(self, input_ids, token_type_ids, attention_mask):
             return self.bert(input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask).pooler_output
 
-    built = build(replace(export(Pooled(), tmp_path, 16), tolerance=1e-4), tmp_path / "model")
-    assert built.kernels == 7
+    request = replace(export(Pooled(), tmp_path, 16), tolerance=1e-4)
+    assert build(request, tmp_path / "model").kernels == 7
+    assert build(replace(request, fusion="none"), tmp_path / "unfused").kernels > 60
 
 
 def test_an_operator_without_a_kernel_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Each pass before and after, and the same numbers from both."""
+"""Each pass before and after, and the same numbers from both; on random shapes, see `test_laws`."""
 
 import numpy as np
 import pytest
@@ -8,15 +8,23 @@ from compiler.graph import INPUT, Graph, Member, Value, constant
 from compiler.passes.attention_mask import attention_mask
 from compiler.passes.cancel_reshapes import cancel_reshapes
 from compiler.passes.distribute_qkv import distribute_qkv
+from compiler.passes.distribute_sum import distribute_sum
 from compiler.passes.embedding import embedding
+from compiler.passes.fold_affine import fold_affine
 from compiler.passes.fold_constants import fold_constants
+from compiler.passes.gather import gather
 from compiler.passes.gelu_epilogue import gelu_epilogue
 from compiler.passes.layer_norm_epilogue import layer_norm_epilogue
 from compiler.passes.linear import linear
 from compiler.passes.readout import readout
+from compiler.passes.record_members import record_members
 from compiler.passes.residual_epilogue import residual_epilogue
+from compiler.passes.separate_matmul import separate_matmul
+from compiler.passes.separate_vectors import separate_vectors
 from compiler.passes.token_sums import token_sums
 from compiler.passes.token_tables import token_tables
+from compiler.passes.transpose import transpose
+from compiler.passes.write_out import write_out
 
 S, H, A = 6, 8, 2
 RANDOM = np.random.default_rng(0)
@@ -215,3 +223,133 @@ def test_a_single_token_is_picked_in_the_readout():
     after = readout(token_sums(before))
     assert operators(after) == ["readout"]
     same_numbers(before, after)
+
+
+def layer_norm(source: Value) -> Value:
+    return op("nn.layer_norm", source, weights(H), weights(H), shape=source.shape, axes=(-1,), epsilon=1e-12)
+
+
+def imported_attention() -> Value:
+    """As the import writes it: each transpose of the program undone by one that Relax's operator asks for."""
+    split = [op("reshape", projected(HIDDEN), shape=(1, S, A, H // A)) for _ in range(3)]
+    heads = [op("permute_dims", part, shape=(1, A, S, H // A), axes=(0, 2, 1, 3)) for part in split]
+    back = [op("permute_dims", part, shape=(1, S, A, H // A), axes=(0, 2, 1, 3)) for part in heads]
+    mixed = op("nn.attention_bias", *back, mask_scores(), shape=(1, S, A, H // A), scale=None)
+    for shape in ((1, A, S, H // A), (1, S, A, H // A)):
+        mixed = op("permute_dims", mixed, shape=shape, axes=(0, 2, 1, 3))
+    return op("reshape", mixed, shape=(1, S, H))
+
+
+def test_composites_are_recorded_as_their_parts():
+    after = record_members(graph(op("nn.gelu", layer_norm(HIDDEN), shape=(1, S, H))))
+    norm, gelu = (value for value in after.values() if value.members)
+    assert [member.operator for member in norm.members] == [
+        "mean", "subtract", "multiply", "mean", "add", "sqrt", "divide", "multiply", "add",
+    ]  # fmt: skip
+    assert [member.bytes for member in norm.members[:2]] == [S * 4, S * H * 4]
+    assert [member.operator for member in gelu.members] == ["divide", "erf", "add", "multiply", "multiply"]
+
+
+def test_the_imports_own_transposes_are_no_layers():
+    after = record_members(graph(imported_attention()))
+    members = [member for value in after.values() for member in value.members]
+    names = [member.operator for member in members]
+    assert names.count("permute_dims") == 5, "queries, keys and values; keys once more; the result"
+    assert names.count("matmul") == 2
+    assert sum(member.flops for member in members) == 2 * 2 * S * S * H + 3 * 2 * S * H * H
+
+
+def test_work_on_constants_is_no_layer():
+    after = record_members(
+        graph(op("matmul", HIDDEN, op("permute_dims", weights(H, H), shape=(H, H), axes=None), shape=(1, S, H)))
+    )
+    assert [member.operator for value in after.values() for member in value.members] == ["matmul"]
+
+
+def test_recorded_and_written_out_programs_count_alike():
+    before = graph(layer_norm(op("add", imported_attention(), HIDDEN, shape=(1, S, H))))
+    counts = []
+    for program in (record_members(before), record_members(write_out(before))):
+        counts.append(sorted((m.operator, m.bytes, m.flops) for value in program.values() for m in value.members))
+    assert counts[0] == counts[1]
+    same_numbers(before, write_out(before))
+
+
+def test_attention_is_written_out_without_the_imports_transposes():
+    before = graph(imported_attention())
+    after = write_out(before)
+    assert "nn.attention_bias" not in operators(after)
+    assert operators(after).count("permute_dims") == 5
+    same_numbers(before, after)
+
+
+def test_an_affine_goes_into_the_next_matmul():
+    before = graph(projected(layer_norm(HIDDEN)))
+    after = fold_affine(before)
+    assert operators(after) == ["nn.layer_norm", "linear"]
+    norm, block = (value for value in after.values() if value.inputs)
+    assert norm.inputs == (HIDDEN,)
+    assert block.laws[0].startswith("associative")
+    same_numbers(before, after)
+
+
+@pytest.mark.parametrize("other", ["add", "tanh"])
+def test_an_affine_that_something_else_reads_stays(other):
+    norm = layer_norm(HIDDEN)
+    reader = op("add", projected(norm), norm, shape=norm.shape) if other == "add" else op("tanh", norm, shape=norm.shape)
+    before = graph(op("add", projected(norm), reader, shape=norm.shape))
+    assert fold_affine(before).values() == before.values()
+
+
+def test_a_sum_of_products_with_one_factor():
+    products = [op("multiply", HIDDEN, weights(H), shape=(1, S, H)) for _ in range(2)]
+    before = graph(op("add", *products, shape=(1, S, H)))
+    after = distribute_sum(before)
+    assert operators(after) == ["multiply"]
+    assert after.output.laws == ("distributive: x c + x d = x (c + d)",)
+    assert [member.operator for member in after.output.members] == ["multiply", "multiply", "add"]
+    same_numbers(before, after)
+
+
+def test_a_sum_of_products_that_others_read_stays():
+    first, second = (op("multiply", HIDDEN, weights(H), shape=(1, S, H)) for _ in range(2))
+    before = graph(op("subtract", op("add", first, second, shape=(1, S, H)), first, shape=(1, S, H)))
+    assert distribute_sum(before).values() == before.values()
+
+
+def test_without_fusion_a_bias_is_added_apart():
+    product = op("matmul", HIDDEN, weights(H, 4), shape=(1, S, 4))
+    before = graph(op("add", product, weights(4), shape=(1, S, 4)))
+    after = separate_matmul(before)
+    assert operators(after) == ["linear", "add"]
+    same_numbers(before, after)
+
+
+def test_without_fusion_every_operator_on_vectors_is_a_readout():
+    before = graph(op("add", op("matmul", mean("matmul"), weights(H, 3), shape=(1, 3)), weights(3), shape=(1, 3)))
+    after = separate_vectors(token_sums(separate_matmul(token_tables(before))))
+    assert set(operators(after)) == {"readout"}
+    steps = [value["program"].output.operator for value in after.values() if value.operator == "readout"]
+    assert sorted(steps) == sorted(["token_table", "token_sum", "token_table", "sum", "clip", "divide", "linear", "add"])
+    same_numbers(before, after)
+
+
+def test_a_gather_that_no_embedding_took_in():
+    before = graph(op("take", weights(20, H), op("reshape", IDS, shape=(S,), dtype="int32"), shape=(S, H), axis=0))
+    after = gather(before)
+    assert operators(after) == ["gather"]
+    assert after.output.inputs[1] is IDS
+    same_numbers(before, after)
+
+
+def test_heads_are_split_and_joined_by_one_copy_each():
+    before = graph(imported_attention())
+    after = transpose(cancel_reshapes(token_tables(write_out(before))))
+    assert operators(after).count("transpose") == 4
+    assert not {"reshape", "permute_dims"} & set(operators(after))
+    same_numbers(before, after)
+
+
+def test_a_reshape_that_is_no_view_of_the_same_rows_stays():
+    before = graph(op("abs", op("reshape", HIDDEN, shape=(1, H, S)), shape=(1, H, S)))
+    assert operators(transpose(before)) == ["reshape", "abs"]
