@@ -16,6 +16,9 @@ def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
+    from compiler.workers import warm_up
+
+    warm_up()  # beside the loading and exporting here
     from engine.export import export_reference, reference_model
 
     progress = Progress()
