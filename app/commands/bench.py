@@ -1,8 +1,6 @@
 """`pocketformer bench`: latency of a model or a bundle, beside other runtimes in the same run."""
 
-import statistics
 from argparse import Namespace
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,14 +15,12 @@ from engine.architecture import Architecture
 
 if TYPE_CHECKING:
     from compiler.measure import Latency
-
-ROUNDS = 3  # ours and the peers take turns, so that a drift of the machine's speed meets all of them
-
-Timer = Callable[..., "Latency"]  # takes `runs`
+    from compiler.rounds import Timer
 
 
 def run(args: Namespace) -> dict[str, Any]:
     from compiler.peers import check_peers
+    from compiler.rounds import ROUNDS, in_turns
 
     check_device(args.device)
     peers = tuple(name for name in args.against.split(",") if name)
@@ -34,11 +30,9 @@ def run(args: Namespace) -> dict[str, Any]:
     progress = Progress()
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         architecture, seq_len, timers = _timers(args, peers, Path(scratch), progress)
-        rounds: dict[str, list[Latency]] = {name: [] for name in timers}
-        for number in range(ROUNDS):
-            for name, timer in timers.items():
-                progress.bar(f"round {number + 1} of {ROUNDS}: {name}", number / ROUNDS)
-                rounds[name].append(timer(runs=args.runs and -(-args.runs // ROUNDS)))
+        rounds = in_turns(
+            timers, ROUNDS, lambda number, name: progress.bar(f"round {number} of {ROUNDS}: {name}", (number - 1) / ROUNDS)
+        )
         progress.close()
     return _result(args, architecture, seq_len, rounds)
 
@@ -56,17 +50,21 @@ def render(result: dict[str, Any]) -> str:
 
 def _timers(
     args: Namespace, peers: tuple[str, ...], scratch: Path, progress: Progress
-) -> tuple[Architecture, int, dict[str, Timer]]:
+) -> tuple[Architecture, int, "dict[str, Timer]"]:
     """What is to be timed, ours first."""
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
-    from compiler.peers import measure_peer
+    from compiler.rounds import ROUNDS
 
+    runs = args.runs and -(-args.runs // ROUNDS)
     timers: dict[str, Timer] = {}
     if Path(args.model).suffix == ".zip":
         bundle = read_bundle(Path(args.model))
         architecture, seq_len, folder = Architecture.parse(bundle.model["architecture"]), bundle.seq_len, bundle.folder
     else:
+        from compiler.workers import warm_up
+
+        warm_up()  # beside the loading and exporting here
         from engine.export import export_reference, reference_model
 
         reference = reference_model(args.model)
@@ -74,22 +72,30 @@ def _timers(
         progress.log(f"compiling {args.model} ({architecture})")
         exported = export_reference(reference, seq_len, scratch / "export")
         folder = build(BuildRequest(*exported, args.device, args.precision), scratch / "built", log=progress.log).folder
-    timers["pocketformer"] = partial(measure, folder, args.device, args.threads)
+    timers["pocketformer"] = partial(measure, folder, args.device, args.threads, runs)
     if peers:
-        from engine.export import export_onnx, reference_model
-
-        progress.log(f"exporting {architecture} to ONNX for {', '.join(peers)}")
         written = str(architecture) if Path(args.model).suffix == ".zip" else args.model
-        onnx = export_onnx(reference_model(written), seq_len, scratch / "model.onnx")
-        for name in peers:
-            timers[name] = partial(measure_peer, name, onnx, seq_len=seq_len, threads=args.threads)
+        timers |= _peer_timers(peers, written, seq_len, args.threads, runs, scratch, progress)
     return architecture, seq_len, timers
+
+
+def _peer_timers(
+    peers: tuple[str, ...], model: str, seq_len: int, threads: int | None, runs: int | None, scratch: Path, progress: Progress
+) -> "dict[str, Timer]":
+    from compiler.peers import measure_peer, prepare_peer
+    from engine.export import export_for_peers, reference_model
+
+    progress.log(f"exporting {model} for {', '.join(peers)}")
+    exported = export_for_peers(reference_model(model), seq_len, peers, scratch / "peers")
+    files = {name: prepare_peer(name, exported, scratch / "peers") for name in peers}
+    return {name: partial(measure_peer, name, files[name], exported.samples, threads=threads, runs=runs) for name in peers}
 
 
 def _result(args: Namespace, architecture: Architecture, seq_len: int, rounds: dict[str, list["Latency"]]) -> dict[str, Any]:
     from compiler.peak import peak_gflops
+    from compiler.rounds import middle
 
-    figures = {name: _median(latencies) for name, latencies in rounds.items()}
+    figures = {name: middle(latencies) for name, latencies in rounds.items()}
     ours = figures.pop("pocketformer")
     threads = rounds["pocketformer"][0].threads
     peak = peak_gflops(threads)
@@ -106,14 +112,6 @@ def _result(args: Namespace, architecture: Architecture, seq_len: int, rounds: d
         "peak_gflops": peak,
         "peak_fraction": gflops / peak,
         "peers": {name: {**peer, "ratio": peer["median"] / ours["median"]} for name, peer in figures.items()},
-    }
-
-
-def _median(latencies: list["Latency"]) -> dict[str, float]:
-    return {
-        "median": statistics.median(each.median_ms for each in latencies),
-        "p10": statistics.median(each.p10_ms for each in latencies),
-        "p90": statistics.median(each.p90_ms for each in latencies),
     }
 
 
