@@ -75,7 +75,10 @@ def parser() -> argparse.ArgumentParser:
     _add_build_options(bench, "sequence lengths to time: of a model 128 unless given, of a bundle all that it has")
     bench.add_argument("--runs", type=int, help="of each runtime; without it, as many as six seconds take, at least 300")
     bench.add_argument(
-        "--against", default="", metavar="NAMES", help="peers timed on the same model in the same run: onnxruntime"
+        "--against",
+        default="",
+        metavar="NAMES",
+        help="peers timed on the same model in the same run: onnxruntime, openvino, litert, torch, torch-eager, executorch",
     )
 
     trials = _add(commands, "trials", "the trials of a run")

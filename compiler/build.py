@@ -9,18 +9,16 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compiler.devices import check_device
-from compiler.process import module_command, module_environment
 from compiler.quiet import ShouldStop, never
+from compiler.workers import Worker, start_worker
 from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
 
 POLL_S = 0.1
@@ -60,6 +58,7 @@ class Built:
         seq_lens: tokens, ascending: a sentence takes the shortest that it fits.
         kernels: kernel calls in one inference.
         kernels_compiled: kernels that the cache did not have.
+        peak_memory_mb: resident memory of the compiling process and all that it started, the most that was seen.
         blocks: one a kernel call: name, members, rule (access pattern), law (computation law), bytes and FLOPs before and after.
     """
 
@@ -70,6 +69,7 @@ class Built:
     max_abs_error: float
     kernels_compiled: int
     blocks: list[dict[str, Any]]
+    peak_memory_mb: int = 0
 
 
 def build(
@@ -135,7 +135,8 @@ def report_fusion(
     check_fusion(fusion)
     if not program.is_file():
         raise CompileError(f"{program} does not exist")
-    return _run_worker({"job": "report", "program": program, "fusion": fusion}, timeout_s, memory_mb, should_stop, log)
+    report = _run_worker({"job": "report", "program": program, "fusion": fusion}, timeout_s, memory_mb, should_stop, log)
+    return {name: value for name, value in report.items() if name != "peak_memory_mb"}
 
 
 def check_fusion(fusion: str) -> None:
@@ -155,48 +156,49 @@ def _run_worker(
     log: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """The worker's report. Its whole process group is gone when this returns."""
-    command = module_command("compiler.worker", json.dumps(job, default=lambda path: str(path.resolve())))
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        worker = subprocess.Popen(command, stdout=output, stderr=errors, env=module_environment(), start_new_session=True)
+        worker = start_worker(job, output, errors)
         try:
-            _wait(worker, output, timeout_s, memory_mb, should_stop, log)
+            peak_mb = _wait(worker, output, timeout_s, memory_mb, should_stop, log)
         finally:
-            _end(worker)
+            worker.end()
         output.seek(0)
         messages = [json.loads(line) for line in output.read().decode().splitlines() if line.startswith("{")]
         errors.seek(0)
         trouble = errors.read().decode(errors="replace")
     if messages and "report" in messages[-1]:
-        report: dict[str, Any] = messages[-1]["report"]
-        return report
+        return {**messages[-1]["report"], "peak_memory_mb": peak_mb}
     if messages and "error" in messages[-1]:
         raise CompileError(messages[-1]["error"])
-    raise CompileError(f"the compiler {_how_it_ended(worker.returncode)} {_where(messages)}: {_last_line(trouble)}")
+    status = worker.returncode or 0
+    raise CompileError(f"the compiler {_how_it_ended(status)} {_where(messages)}: {_last_line(trouble)}")
 
 
 def _wait(
-    worker: "subprocess.Popen[bytes]",
+    worker: Worker,
     output: Any,
     timeout_s: float,
     memory_mb: int,
     should_stop: ShouldStop,
     log: Callable[[str], None] | None,
-) -> None:
+) -> int:
+    """Until the worker has ended; the most memory that was seen, in MB."""
     deadline = time.monotonic() + timeout_s
-    told = 0
-    while worker.poll() is None:
+    told = peak_mb = 0
+    while not worker.wait(POLL_S):
         if should_stop():
             raise Cancelled("compilation was stopped")
         if time.monotonic() > deadline:
             raise CompileTimeout(f"compilation took longer than {timeout_s:g} s and was stopped; allow more time, or try again")
-        used_mb = _resident_mb(worker.pid)
+        used_mb = _resident_mb(worker.pid) if worker.pid else 0
+        peak_mb = max(peak_mb, used_mb)
         if used_mb > memory_mb:
             raise CompileError(
                 f"compilation took {used_mb} MB of memory, more than the {memory_mb} MB allowed, and was stopped"
             )
         told = _tell(output, told, log)
-        time.sleep(POLL_S)
     _tell(output, told, log)
+    return peak_mb
 
 
 def _tell(output: Any, told: int, log: Callable[[str], None] | None) -> int:
@@ -223,13 +225,6 @@ def _resident_mb(pid: int) -> int:
     except psutil.Error:
         pass
     return total >> 20
-
-
-def _end(worker: "subprocess.Popen[bytes]") -> None:
-    """The worker leads its own process group, so linkers that it started end with it."""
-    with suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
 
 
 def _how_it_ended(status: int) -> str:

@@ -67,6 +67,15 @@ def put(key: str, compiled: Path, facts: dict[str, Any]) -> CachedKernel:
     return CachedKernel(folder / OBJECT, facts)
 
 
+def kernels_kept() -> int:
+    return sum(1 for _ in _folder().glob(f"*/{FACTS}"))
+
+
+def forget_kernels() -> None:
+    """Empty the cache, while nothing compiles."""
+    shutil.rmtree(_folder())
+
+
 @contextmanager
 def compiling() -> Iterator[None]:
     """Held while missing kernels are made: a second process waits, and then finds them. Died holders release it."""

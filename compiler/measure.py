@@ -127,17 +127,18 @@ def latency_of(facts: dict[str, Any], flops: int | None) -> Latency:
     )
 
 
-def run_timed(command: list[str], should_stop: ShouldStop, timeout_s: float = BENCH_TIMEOUT_S) -> str:
-    """Standard output of a benchmark's process.
+def run_timed(command: list[str], should_stop: ShouldStop, timeout_s: float = BENCH_TIMEOUT_S, name: str = "") -> str:
+    """Standard output of a benchmark's process; `name` is what messages call it, by default its program.
 
     Raises:
         MeasureError: it cannot be started, fails, or does not end.
         Cancelled: `should_stop()` turned true; the process is ended.
     """
+    name = name or Path(command[0]).name
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=module_environment())
     except OSError as error:
-        raise MeasureError(f"cannot start {command[0]}: {error.strerror}") from error
+        raise MeasureError(f"cannot start {name}: {error.strerror}") from error
     waited_s = 0.0
     with process:
         while True:
@@ -150,10 +151,10 @@ def run_timed(command: list[str], should_stop: ShouldStop, timeout_s: float = BE
                     process.kill()
                     if should_stop():
                         raise Cancelled("measurement was stopped") from None
-                    raise MeasureError(f"{Path(command[0]).name} did not end within {timeout_s:g} s") from None
+                    raise MeasureError(f"{name} did not end within {timeout_s:g} s") from None
     if process.returncode:
         lines = [line for line in trouble.splitlines() if line.strip()] or [f"status {process.returncode}"]
-        raise MeasureError(f"{Path(command[0]).name} failed: {lines[-1][:300]}")
+        raise MeasureError(f"{name} failed: {lines[-1][:300]}")
     return output
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from compiler.peers import PEERS, Exported
 from data.errors import ModelError
 from engine.architecture import architecture_of
 from engine.encoder import Encoder
@@ -79,6 +80,17 @@ def export_reference(reference: Teacher, seq_len: int, out: Path, shorter: Seque
 def _filling(row: Row, tokens: int) -> Row:
     """A sentence of exactly so many tokens: the given one, over and over."""
     return Row(*(list(islice(cycle(values), tokens)) for values in row))
+
+
+def export_for_peers(reference: Teacher, seq_len: int, peers: Sequence[str], out: Path) -> Exported:
+    """The model in the forms that these runtimes read, in the folder `out`.
+
+    Raises:
+        ModelError: more tokens than the model has positions.
+    """
+    program, samples = export_reference(reference, seq_len, out)
+    reads_onnx = any(PEERS[name].reads == "onnx" for name in peers)
+    return Exported(samples, program, export_onnx(reference, seq_len, out / "model.onnx") if reads_onnx else None)
 
 
 def export_onnx(reference: Teacher, seq_len: int, path: Path) -> Path:

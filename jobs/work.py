@@ -214,8 +214,10 @@ def _train(job: Job, stage: Literal["early", "final"]) -> dict[str, Any]:
 def _build(job: Job, weights: Path | None, folder: Path) -> "Built":
     """Compiles into `folder`, anew: what a worker that died may have left there is of no use."""
     from compiler.build import build
+    from compiler.workers import warm_up
     from engine.candidates import export_candidate
 
+    warm_up()
     job.progress(f"{job.title}: exporting {job.architecture} from torch")
     request = export_candidate(job.architecture, job.settings, weights, folder.with_name(f"{folder.name}-export"))
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,6 @@
 """`pocketformer bench`: latency of a model or a bundle, beside other runtimes in the same run."""
 
-import statistics
 from argparse import Namespace
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,15 +15,13 @@ from engine.architecture import DEFAULT_SEQ_LEN, Architecture
 
 if TYPE_CHECKING:
     from compiler.measure import Latency
-
-ROUNDS = 3  # ours and the peers take turns, so that a drift of the machine's speed meets all of them
-
-Timer = Callable[..., "Latency"]  # takes `runs`
+    from compiler.rounds import Timer
 
 
 def run(args: Namespace) -> dict[str, Any]:
     from compiler.build import check_fusion
     from compiler.peers import check_peers
+    from compiler.rounds import ROUNDS, in_turns
 
     check_device(args.device)
     check_fusion(args.fusion)
@@ -36,11 +32,9 @@ def run(args: Namespace) -> dict[str, Any]:
     progress = Progress()
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         architecture, seq_lens, timers = _timers(args, peers, Path(scratch), progress)
-        rounds: dict[str, list[Latency]] = {name: [] for name in timers}
-        for number in range(ROUNDS):
-            for name, timer in timers.items():
-                progress.bar(f"round {number + 1} of {ROUNDS}: {name}", number / ROUNDS)
-                rounds[name].append(timer(runs=args.runs and -(-args.runs // ROUNDS)))
+        rounds = in_turns(
+            timers, ROUNDS, lambda number, name: progress.bar(f"round {number} of {ROUNDS}: {name}", (number - 1) / ROUNDS)
+        )
         progress.close()
     return _result(args, architecture, seq_lens, rounds)
 
@@ -60,12 +54,13 @@ def render(result: dict[str, Any]) -> str:
 
 def _timers(
     args: Namespace, peers: tuple[str, ...], scratch: Path, progress: Progress
-) -> tuple[Architecture, tuple[int, ...], dict[str, Timer]]:
+) -> tuple[Architecture, tuple[int, ...], "dict[str, Timer]"]:
     """What is to be timed: ours at its longest sequence length, the peers, then ours at shorter ones, called `_ours` of them."""
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
-    from compiler.peers import measure_peer
+    from compiler.rounds import ROUNDS
 
+    runs = args.runs and -(-args.runs // ROUNDS)
     timers: dict[str, Timer] = {}
     if Path(args.model).suffix == ".zip":
         if args.fusion != "lp":
@@ -76,6 +71,9 @@ def _timers(
         if seq_lens[-1] > bundle.seq_len:
             raise UsageError(f"--seq-len {seq_lens[-1]}: {args.model} takes at most {bundle.seq_len} tokens")
     else:
+        from compiler.workers import warm_up
+
+        warm_up()  # beside the loading and exporting here
         from engine.export import export_reference, reference_model
 
         reference = reference_model(args.model)
@@ -84,17 +82,12 @@ def _timers(
         exported = export_reference(reference, seq_lens[-1], scratch / "export", seq_lens[:-1])
         request = BuildRequest(*exported, args.device, args.precision, seq_lens=seq_lens, fusion=args.fusion)
         folder = build(request, scratch / "built", log=progress.log).folder
-    timers["pocketformer"] = partial(measure, folder, args.device, args.threads, tokens=seq_lens[-1])
+    timers["pocketformer"] = partial(measure, folder, args.device, args.threads, runs, tokens=seq_lens[-1])
     if peers:
-        from engine.export import export_onnx, reference_model
-
-        progress.log(f"exporting {architecture} to ONNX for {', '.join(peers)}")
         written = str(architecture) if Path(args.model).suffix == ".zip" else args.model
-        onnx = export_onnx(reference_model(written), seq_lens[-1], scratch / "model.onnx")
-        for name in peers:
-            timers[name] = partial(measure_peer, name, onnx, seq_len=seq_lens[-1], threads=args.threads)
+        timers |= _peer_timers(peers, written, seq_lens[-1], args.threads, runs, scratch, progress)
     for tokens in seq_lens[:-1]:
-        timers[_ours(tokens)] = partial(measure, folder, args.device, args.threads, tokens=tokens)
+        timers[_ours(tokens)] = partial(measure, folder, args.device, args.threads, runs, tokens=tokens)
     return architecture, seq_lens, timers
 
 
@@ -102,12 +95,25 @@ def _ours(tokens: int) -> str:
     return f"pocketformer, {tokens} tokens"
 
 
+def _peer_timers(
+    peers: tuple[str, ...], model: str, seq_len: int, threads: int | None, runs: int | None, scratch: Path, progress: Progress
+) -> "dict[str, Timer]":
+    from compiler.peers import measure_peer, prepare_peer
+    from engine.export import export_for_peers, reference_model
+
+    progress.log(f"exporting {model} for {', '.join(peers)}")
+    exported = export_for_peers(reference_model(model), seq_len, peers, scratch / "peers")
+    files = {name: prepare_peer(name, exported, scratch / "peers") for name in peers}
+    return {name: partial(measure_peer, name, files[name], exported.samples, threads=threads, runs=runs) for name in peers}
+
+
 def _result(
     args: Namespace, architecture: Architecture, seq_lens: tuple[int, ...], rounds: dict[str, list["Latency"]]
 ) -> dict[str, Any]:
     from compiler.peak import peak_gflops
+    from compiler.rounds import middle
 
-    figures = {name: _median(latencies) for name, latencies in rounds.items()}
+    figures = {name: middle(latencies) for name, latencies in rounds.items()}
     ours, seq_len = figures.pop("pocketformer"), seq_lens[-1]
     by_length = [{"seq_len": tokens, **figures.pop(_ours(tokens))} for tokens in seq_lens[:-1]]
     threads = rounds["pocketformer"][0].threads
@@ -126,14 +132,6 @@ def _result(
         "peak_gflops": peak,
         "peak_fraction": gflops / peak,
         "peers": {name: {**peer, "ratio": peer["median"] / ours["median"]} for name, peer in figures.items()},
-    }
-
-
-def _median(latencies: list["Latency"]) -> dict[str, float]:
-    return {
-        "median": statistics.median(each.median_ms for each in latencies),
-        "p10": statistics.median(each.p10_ms for each in latencies),
-        "p90": statistics.median(each.p90_ms for each in latencies),
     }
 
 

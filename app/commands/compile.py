@@ -18,9 +18,12 @@ def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
     from compiler.build import BuildRequest, build, check_fusion
     from compiler.measure import Latency, measure
-    from engine.export import export_reference, reference_model
+    from compiler.workers import warm_up
 
     check_fusion(args.fusion)
+    warm_up()  # beside the loading and exporting here
+    from engine.export import export_reference, reference_model
+
     progress = Progress()
     reference = reference_model(args.model)
     seq_lens = args.seq_len or USUAL_SEQ_LENS

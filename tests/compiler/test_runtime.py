@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from compiler.measure import MOST_WAITED, Latency, measure, steadiest
-from compiler.peers import measure_peer
 from compiler.session import Session
 from data.errors import CompileError, MeasureError, UsageError
 
@@ -195,14 +194,6 @@ def test_a_program_that_fails_is_a_measure_error(compiled, tmp_path):
         measure(copy)
 
 
-def test_an_unknown_peer_and_device(compiled, tmp_path):
-    with pytest.raises(UsageError, match="onnxruntime"):
-        measure_peer("abacus", tmp_path / "x.onnx", seq_len=16)
+def test_an_unknown_device(compiled):
     with pytest.raises(UsageError, match="host"):
         measure(compiled, device="toaster")
-
-
-def test_a_peer_that_cannot_read_the_file(tmp_path):
-    (tmp_path / "x.onnx").write_bytes(b"no model")
-    with pytest.raises(MeasureError):
-        measure_peer("onnxruntime", tmp_path / "x.onnx", seq_len=16, threads=1)
