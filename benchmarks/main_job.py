@@ -79,7 +79,7 @@ def check(run_id: str) -> dict[str, tuple[str, str, bool]]:
 
 def _bench(bundle: Bundle) -> float:
     """Median of the bundle's own program, in milliseconds."""
-    threads = str(bundle.model["latency"]["threads"])
+    threads = str(bundle.threads)
     command: list[str | Path] = [bundle.folder / "bench", "--weights", bundle.folder / "weights.bin", "--threads", threads]
     return float(json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["median_ms"])
 
@@ -99,7 +99,7 @@ def _answers(bundle: Bundle, settings: dict[str, Any]) -> tuple[float, float]:
     task = load_task(settings["task"])
     tokenizer = read_tokenizer(model_folder(settings["teacher"]), settings["teacher"])
     batch = collate(encode(tokenizer, texts_of(task, "dev"), bundle.seq_len), pad_id(tokenizer), bundle.seq_len)
-    with Session(bundle.folder, bundle.model["latency"]["threads"]) as session:
+    with Session(bundle.folder, bundle.threads) as session:
         compiled = session.run(*(tensor.numpy() for tensor in batch))
     encoder = Encoder(Architecture.parse(bundle.model["architecture"]), task.outputs, pooling_of(task)).eval()
     weights = subfolder("runs", bundle.model["run_id"], str(bundle.model["trial"])) / "weights.safetensors"

@@ -13,6 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from compiler.isa import cores
 from data.errors import ModelError, PocketformerError
 from data.home import subfolder
 
@@ -38,6 +39,12 @@ class Bundle:
 
     folder: Path
     model: dict
+
+    @property
+    def threads(self) -> int:
+        """Those that its latency was measured with; this machine's cores where it was not."""
+        latency = self.model.get("latency")
+        return latency["threads"] if latency else cores()
 
     @property
     def seq_len(self) -> int:

@@ -22,7 +22,7 @@ def run(args: Namespace) -> dict[str, Any]:
     if (args.inputs is None) != (args.outputs is None):
         raise UsageError("--inputs and --outputs belong together")
     bundle = read_bundle(Path(args.bundle))
-    threads = args.threads or bundle.model["latency"]["threads"]
+    threads = args.threads or bundle.threads
     if args.text is not None:
         return _answer(bundle, _tokenised(bundle, args.text, args.pair), threads)
     return _answer_file(bundle, Path(args.inputs), Path(args.outputs), threads)
