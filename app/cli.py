@@ -130,10 +130,10 @@ def _sizes(text: str) -> list[int]:
 
 def _lengths(text: str) -> tuple[int, ...]:
     """Tokens, ascending."""
-    lengths = tuple(sorted(set(_sizes(text))))
-    if lengths[0] < 1:
-        raise ValueError("a length below 1")
-    return lengths
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise argparse.ArgumentTypeError(f"'{text}' are no lengths in tokens; write 128, or 32,64,128")
+    return tuple(sorted({int(word) for word in words}))
 
 
 def _names(text: str) -> list[str]:

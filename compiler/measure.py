@@ -3,8 +3,8 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,34 @@ def measure(
         command += ["--tokens", tokens]
         flops = next((each["flops"] for each in facts["programs"] if each["seq_len"] >= tokens), flops)
     return steadiest(lambda: _once([str(word) for word in command], flops, should_stop), should_stop)
+
+
+def measure_lengths(
+    folder: Path,
+    seq_lens: Sequence[int],
+    device: str = "host",
+    threads: int | None = None,
+    should_stop: ShouldStop = never,
+    log: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Latency at several of a model's sequence lengths, as bundles list it: `seq_len` (tokens) and the fields of `Latency`.
+
+    One that stays unstable is left out: a compiled model is worth keeping on a machine that is busy now.
+
+    Raises:
+        Cancelled: `should_stop()` turned true.
+    """
+    latencies = []
+    for tokens in seq_lens:
+        if log:
+            log(f"timing sentences of {tokens} tokens")
+        try:
+            latency = measure(folder, device, threads, should_stop=should_stop, tokens=tokens)
+            latencies.append({"seq_len": tokens, **asdict(latency)})
+        except MeasureError as error:
+            if log:
+                log(f"no latency for {tokens} tokens: {error}")
+    return latencies
 
 
 def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -> Latency:

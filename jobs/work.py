@@ -8,7 +8,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -106,6 +105,7 @@ def make_bundle(job: Job) -> dict[str, Any]:
 
     A model that turns out to be over the limit is not packed: its latency alone is the result.
     """
+    from compiler.measure import measure_lengths
     from data.artifacts import Artifacts
 
     final = job.command.payload["final"]
@@ -120,7 +120,15 @@ def make_bundle(job: Job) -> dict[str, Any]:
         result = {"latency": latency, **_facts(built)}
         if latency["latency_ms"] > job.settings.latency_ms:
             return result
-        path = _pack(job, built, latency, _shorter_latencies(job, built))
+        shorter = measure_lengths(
+            built.folder,
+            built.seq_lens[:-1],
+            job.settings.device,
+            job.settings.threads,
+            job.should_stop,
+            log=lambda step: job.progress(f"{job.title}: {step}"),
+        )
+        path = _pack(job, built, latency, shorter)
         shutil.rmtree(built.folder)
         result |= {"name": path.name, "sha256": Artifacts().put(path, path.name, "bundle"), "size": path.stat().st_size}
         part = kept.with_suffix(".part")
@@ -130,19 +138,6 @@ def make_bundle(job: Job) -> dict[str, Any]:
         ArtifactRef(result["sha256"], result["name"], "bundle", result["size"], job.command.run_id, job.command.trial)
     )
     return result
-
-
-def _shorter_latencies(job: Job, built: "Built") -> list[dict[str, Any]]:
-    """One for each sequence length but the search's own. One that cannot be had stays away: no trial is judged by it."""
-    from compiler.measure import measure
-
-    settings, latencies = job.settings, []
-    for tokens in built.seq_lens[:-1]:
-        job.progress(f"{job.title}: timing it on sentences of {tokens} tokens")
-        with suppress(MeasureError):
-            latency = measure(built.folder, settings.device, settings.threads, should_stop=job.should_stop, tokens=tokens)
-            latencies.append({"seq_len": tokens, **asdict(latency)})
-    return latencies
 
 
 def _pack(job: Job, built: "Built", latency: Mapping[str, Any], shorter: Sequence[Mapping[str, Any]]) -> Path:

@@ -120,6 +120,28 @@ def test_wrong_use(home, capsys, arguments, message):
     assert message in said(capsys)
 
 
+@pytest.mark.parametrize("lengths", ["", "0", "32,", "64,-1", "long"])
+def test_lengths_that_are_none(capsys, lengths):
+    with pytest.raises(SystemExit) as ended:
+        main(["compile", "minilm-l6", "-o", "x.zip", f"--seq-len={lengths}"])
+    assert ended.value.code == 2
+    assert f"'{lengths}' are no lengths in tokens; write 128, or 32,64,128" in capsys.readouterr().err
+
+
+def test_a_bundle_is_not_timed_beyond_its_length(home, tmp_path, capsys):
+    from compiler.bundle import write_bundle
+
+    built = tmp_path / "built"
+    built.mkdir()
+    for name in ("model.so", "bench", "weights.bin", "plan.json", "pocketformer.h"):
+        (built / name).write_bytes(b"")
+    description = {"architecture": "L1-H64-A1-F64", "device": "host", "precision": "fp32", "seq_len": 32, "outputs": 1}
+    path = write_bundle(built, tmp_path / "a.zip", description, "{}")
+    assert main(["bench", str(path), "--seq-len", "16,33"]) == 2
+    assert "--seq-len 33" in (message := said(capsys))
+    assert "takes at most 32 tokens" in message
+
+
 def test_show_as_json(capsys):
     assert main(["show", "minilm-l6", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

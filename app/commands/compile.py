@@ -1,7 +1,6 @@
 """`pocketformer compile`: any model into a bundle, without a search."""
 
 from argparse import Namespace
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,14 +9,13 @@ from app.terminal import Progress, table
 from compiler.bundle import write_bundle
 from compiler.devices import check_device
 from compiler.lengths import USUAL_SEQ_LENS
-from data.errors import MeasureError
 from data.home import subfolder
 
 
 def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
     from compiler.build import BuildRequest, build, check_fusion
-    from compiler.measure import Latency, measure
+    from compiler.measure import measure_lengths
     from compiler.workers import warm_up
 
     check_fusion(args.fusion)
@@ -34,14 +32,9 @@ def run(args: Namespace) -> dict[str, Any]:
         request = BuildRequest(*exported, args.device, args.precision, seq_lens=args.seq_len, fusion=args.fusion)
         built = build(request, Path(scratch) / "built", log=progress.log)
         progress.log("timing it")
-        latencies: dict[int, Latency] = {}
-        try:
-            for tokens in built.seq_lens:
-                latencies[tokens] = measure(built.folder, args.device, args.threads, tokens=tokens)
-        except MeasureError as error:  # a compiled model is worth keeping on a machine that is busy now
-            progress.log(f"not timed: {error}")
-        latency = latencies.get(built.seq_lens[-1])
-        by_length = [{"seq_len": tokens, **asdict(each)} for tokens, each in latencies.items()]
+        by_length = measure_lengths(built.folder, built.seq_lens, args.device, args.threads, log=progress.log)
+        timed = {each["seq_len"]: each for each in by_length}.get(built.seq_lens[-1])
+        latency = timed and {name: value for name, value in timed.items() if name != "seq_len"}
         description = {
             "architecture": str(reference.architecture),
             "model": args.model,
@@ -51,7 +44,7 @@ def run(args: Namespace) -> dict[str, Any]:
             "seq_len": built.seq_lens[-1],
             "seq_lens": built.seq_lens,
             "outputs": reference.architecture.hidden_size,
-            "latency": latency and asdict(latency),
+            "latency": latency,
             "latency_by_length": by_length,
             "fusion": {"mode": args.fusion, "kernels": built.kernels, "blocks": built.blocks},
             "max_abs_error": built.max_abs_error,
@@ -67,9 +60,9 @@ def run(args: Namespace) -> dict[str, Any]:
         "max_abs_error": built.max_abs_error,
         "seq_len": built.seq_lens[-1],
         "seq_lens": built.seq_lens,
-        "latency_ms": latency and latency.median_ms,
+        "latency_ms": latency and latency["median_ms"],
         "latency_by_length": by_length,
-        "latency_source": latency and latency.source,
+        "latency_source": latency and latency["source"],
     }
 
 

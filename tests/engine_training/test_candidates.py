@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import PAIRS, TINY, write_model
 
 from data.errors import Cancelled, ModelError, UsageError
@@ -140,3 +141,20 @@ def test_a_model_without_a_task_answers_with_an_embedding(tmp_path: Path, model:
 def test_a_sequence_beyond_the_models_positions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="512 positions"):
         export_reference(reference_model("L1-H64-A2-F64"), 600, tmp_path / "out")
+
+
+def test_a_model_to_ship_is_exported_for_shorter_sentences_too(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.tasks import load_task
+    from engine.encoder import Encoder
+    from engine.problem import pooling_of
+
+    monkeypatch.setattr("compiler.lengths.USUAL_SEQ_LENS", (8, 16, 32))
+    task = load_task(settings.task)
+    save_file(Encoder(STUDENT, task.outputs, pooling_of(task)).state_dict(), tmp_path / "weights.safetensors")
+    assert export_candidate(STUDENT, settings, None, tmp_path / "timed").seq_lens == ()
+    shipped = export_candidate(STUDENT, settings, tmp_path / "weights.safetensors", tmp_path / "shipped")
+    assert shipped.seq_lens == (8, 16)
+    tokens = np.load(shipped.samples)["attention_mask"].sum(axis=1)
+    assert {8, 16, 32} <= set(tokens)  # each length is checked on a sentence that fills it
