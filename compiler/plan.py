@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def make_plan(graph: Graph, kernels: dict[Value, Kernel], isa: Isa) -> Plan:
     words, types = _vocabulary(graph)
     return Plan(
         seq_len=seq_len,
-        outputs=graph.output.shape[-1],
+        outputs=int(np.prod(graph.output.shape)),
         words=words,
         types=types,
         arena_bytes=arena_bytes,
@@ -158,13 +159,11 @@ def _arena(graph: Graph, blocks: Sequence[Value], kernels: dict[Value, Kernel]) 
 
 def _vocabulary(graph: Graph) -> tuple[int, int]:
     """How many word ids and segments there are rows for."""
-    words, types = 2**31 - 1, 2
+    rows = {"input_ids": 2**31 - 1, "token_type_ids": 2}
     for value in graph.values():
         if value.operator == "embedding":
-            words = value.inputs[0].shape[0]
-            if value["types"]:
-                types = value.inputs[2 + value["positions"]].shape[0]
-    return words, types
+            rows |= {ids.name: table.shape[0] for table, ids in pairwise(value.inputs) if ids.name in rows}
+    return rows["input_ids"], rows["token_type_ids"]
 
 
 def plan_source(plan: Plan, isa: Isa) -> str:

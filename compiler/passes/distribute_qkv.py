@@ -5,9 +5,12 @@ into heads and the transposes around them are gone. Associative law: the scores'
 s (x Wq) k^T = (x s Wq) k^T.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from compiler.graph import Graph, Value, constant, fuse
+from compiler.passes.linear import has_epilogue
 
 DISTRIBUTIVE = "distributive: x Wq, x Wk, x Wv = x [Wq Wk Wv]"
 ASSOCIATIVE = "associative: score scale folded into query weights"
@@ -49,20 +52,26 @@ def _projection(operand: Value) -> tuple[Value, list[Value]] | None:
     while operand.operator == "reshape":
         steps.append(operand)
         operand = operand.inputs[0]
-    return (operand, steps) if operand.operator == "linear" and len(steps) == 1 else None
+    return (operand, steps) if operand.operator == "linear" and len(steps) == 1 and not has_epilogue(operand) else None
 
 
 def _fused(attention: Value, result: Value, projections: list[Value], splits: list[Value]) -> Value:
     _, _, heads, head_size = attention.shape
     scale = attention.attributes.get("scale")
     factor = np.float32(head_size**-0.5 if scale is None else scale)
-    weights, biases = ([_numbers(projection.inputs[index]) for projection in projections] for index in (1, 2))
-    weight = np.concatenate([weights[0] * factor, *weights[1:]], axis=1)  # (K, 3 H)
+    groups = projections[0].attributes.get("groups", 1)
+    if any(projection.attributes.get("groups", 1) != groups for projection in projections):
+        groups = 1
+    weights = [_weight(projection, groups) for projection in projections]
+    biases = [_numbers(projection.inputs[2]) for projection in projections]
+    weight = np.concatenate([weights[0] * factor, *weights[1:]], axis=1)  # (K / groups, 3 H)
     bias = np.concatenate([biases[0] * factor, *biases[1:]])  # (3 H,)
     width = 3 * heads * head_size
     like = Value("linear", (), (*result.shape[:-1], width))
-    packed = fuse("linear", (projections[0].inputs[0], constant(weight), constant(bias)), projections, like, DISTRIBUTIVE)
-    packed = Value(packed.operator, packed.inputs, packed.shape, members=packed.members, laws=(*packed.laws, ASSOCIATIVE))
+    grouped = {"groups": groups, "repeats": len(projections)} if groups != 1 else {}
+    operands = (projections[0].inputs[0], constant(weight), constant(bias))
+    packed = fuse("linear", operands, projections, like, DISTRIBUTIVE, **grouped)
+    packed = replace(packed, laws=(*packed.laws, ASSOCIATIVE))
     return fuse(
         "attention",
         (packed, *attention.inputs[3:]),
@@ -71,6 +80,20 @@ def _fused(attention: Value, result: Value, projections: list[Value], splits: li
         REORGANIZE,
         heads=heads,
     )
+
+
+def _weight(projection: Value, groups: int) -> np.ndarray:
+    """(K / groups, H), spread out where the projections disagree about groups."""
+    weight = _numbers(projection.inputs[1])
+    own = projection.attributes.get("groups", 1)
+    if own == groups:
+        return weight
+    depth, width = weight.shape[0], weight.shape[1] // own
+    spread = np.zeros((depth * own, weight.shape[1]), np.float32)
+    for group in range(own):
+        columns = slice(group * width, (group + 1) * width)
+        spread[group * depth : (group + 1) * depth, columns] = weight[:, columns]
+    return spread
 
 
 def _numbers(value: Value) -> np.ndarray:

@@ -1,6 +1,7 @@
 """One-to-one: the residual is added to a linear block's tile while it is in registers."""
 
 from compiler.graph import Graph, Value, fuse
+from compiler.passes.linear import has_epilogue
 
 LAW = "one-to-one: residual in the matmul's epilogue"
 
@@ -12,8 +13,9 @@ def residual_epilogue(graph: Graph) -> Graph:
         if value.operator != "add":
             continue
         for block, residual in (value.inputs, value.inputs[::-1]):
-            ready = block.operator == "linear" and not block.attributes and len(readers[block]) == 1
+            ready = block.operator == "linear" and not has_epilogue(block) and len(readers[block]) == 1
             if ready and residual.shape == block.shape and not residual.is_constant:
-                rewrites[value] = fuse("linear", (*block.inputs, residual), (block, value), value, LAW, residual=True)
+                attributes = {**block.attributes, "residual": True}
+                rewrites[value] = fuse("linear", (*block.inputs, residual), (block, value), value, LAW, **attributes)
                 break
     return graph.substitute(rewrites)

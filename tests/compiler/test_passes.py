@@ -5,12 +5,12 @@ import pytest
 
 from compiler.evaluate import evaluate
 from compiler.graph import INPUT, Graph, Member, Value, constant
+from compiler.passes.activation_epilogue import activation_epilogue
 from compiler.passes.attention_mask import attention_mask
 from compiler.passes.cancel_reshapes import cancel_reshapes
 from compiler.passes.distribute_qkv import distribute_qkv
 from compiler.passes.embedding import embedding
 from compiler.passes.fold_constants import fold_constants
-from compiler.passes.gelu_epilogue import gelu_epilogue
 from compiler.passes.layer_norm_epilogue import layer_norm_epilogue
 from compiler.passes.linear import linear
 from compiler.passes.readout import readout
@@ -155,7 +155,7 @@ def test_the_mask_is_looked_up_inside_attention():
 
 def test_gelu_joins_the_block_before_it():
     before = graph(op("nn.gelu", projected(HIDDEN, 4), shape=(1, S, 4)))
-    after = gelu_epilogue(before)
+    after = activation_epilogue(before)
     assert operators(after) == ["linear"]
     same_numbers(before, after)
 
@@ -163,7 +163,7 @@ def test_gelu_joins_the_block_before_it():
 def test_a_block_that_others_read_too_keeps_its_result():
     up = projected(HIDDEN)
     before = graph(op("add", op("nn.gelu", up, shape=(1, S, H)), up, shape=(1, S, H)))
-    assert "nn.gelu" in operators(gelu_epilogue(before))
+    assert "nn.gelu" in operators(activation_epilogue(before))
 
 
 @pytest.mark.parametrize("swapped", [False, True])
