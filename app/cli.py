@@ -43,9 +43,11 @@ def parser() -> argparse.ArgumentParser:
 
     show = _add(commands, "show", "layers, parameters, FLOPs and bytes of a model")
     show.add_argument(
-        "model", metavar="MODEL", help="a preset, an architecture like L6-H384-A12-F1536, or a Hugging Face folder"
+        "model",
+        metavar="MODEL",
+        help="a preset, an architecture like L6-H384-A12-F1536, a Hugging Face folder, or an .onnx file",
     )
-    show.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    _add_axes(show)
 
     compile_ = _add(commands, "compile", "compile a model into a bundle")
     compile_.add_argument("model", metavar="MODEL")
@@ -135,8 +137,13 @@ def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: 
 def _add_build_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="host")
     command.add_argument("--precision", default="fp32")
-    command.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
     command.add_argument("--threads", type=int)
+    _add_axes(command)
+
+
+def _add_axes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seq-len", type=int, default=128, metavar="TOKENS", help="what a sequence axis is fixed to")
+    command.add_argument("--batch", type=int, default=1, metavar="N", help="what a batch axis is fixed to: 1")
 
 
 if __name__ == "__main__":

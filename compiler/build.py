@@ -33,9 +33,11 @@ class BuildRequest:
     """What to compile.
 
     Attributes:
-        program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N).
-        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): torch's own answers.
+        program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N); or an
+            ONNX file with inputs of those names, whose first vector a sentence is the answer.
+        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): the program's own answers.
         tolerance: the largest absolute difference from them that is accepted.
+        seq_len: S that an ONNX file's sequence axis is fixed to; a .pt2 has its own.
     """
 
     program: Path
@@ -43,6 +45,7 @@ class BuildRequest:
     device: str = "host"
     precision: str = "fp32"
     tolerance: float = 1e-3
+    seq_len: int = 128
 
 
 @dataclass(frozen=True)

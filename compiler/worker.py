@@ -25,10 +25,10 @@ from compiler.evaluate import OPERATORS
 from compiler.graph import CONSTANT, INPUT, Graph, Value
 from compiler.isa import Isa, cores, host
 from compiler.kernels import Kernel, compile_kernels, spec_of
+from compiler.load import load_graph
 from compiler.passes import fuse_layers
 from compiler.plan import Plan, make_plan, plan_source
 from compiler.quiet import busy
-from compiler.relax_import import import_program
 from compiler.session import LIBRARY, WEIGHTS, Session
 from data.errors import CompileError, PocketformerError
 
@@ -61,7 +61,7 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
-        graph = fuse_layers(import_program(Path(job["program"])))
+        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]))
     blocks = [value for value in graph.values() if value.operator not in (INPUT, CONSTANT)]
     refuse_unknown(blocks)
     seq_len = graph.inputs[0].shape[-1]
@@ -173,9 +173,11 @@ def _role(block: Value) -> str:
         return "qkv"
     if block.attributes.get("activation"):
         return "ffn_up"
-    if "epsilon" not in block.attributes:
+    if not block.attributes.get("residual"):
         return "projection"
-    return "attention_output" if block.inputs[0].operator == "attention" else "ffn_down"
+    if block.inputs[0].operator == "attention":
+        return "attention_output"
+    return "ffn_down" if block.inputs[0].attributes.get("activation") else "projection"
 
 
 def _facts(plan: Plan, kernels: dict[Value, Kernel], isa: Isa, report: dict[str, Any]) -> dict[str, Any]:

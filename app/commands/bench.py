@@ -8,12 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from app.models import BundledModel, Figures, check_batch
 from app.terminal import Progress, table
 from compiler.bundle import read_bundle
 from compiler.devices import check_device
 from data.errors import UsageError
 from data.home import subfolder
-from engine.architecture import Architecture
 
 if TYPE_CHECKING:
     from compiler.measure import Latency
@@ -27,6 +27,7 @@ def run(args: Namespace) -> dict[str, Any]:
     from compiler.peers import check_peers
 
     check_device(args.device)
+    check_batch(args.batch)
     peers = tuple(name for name in args.against.split(",") if name)
     check_peers(peers)
     if args.runs is not None and args.runs < ROUNDS:
@@ -56,37 +57,39 @@ def render(result: dict[str, Any]) -> str:
 
 def _timers(
     args: Namespace, peers: tuple[str, ...], scratch: Path, progress: Progress
-) -> tuple[Architecture, int, dict[str, Timer]]:
+) -> tuple[Figures, int, dict[str, Timer]]:
     """What is to be timed, ours first."""
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
     from compiler.peers import measure_peer
 
     timers: dict[str, Timer] = {}
+    architecture: Figures
     if Path(args.model).suffix == ".zip":
         bundle = read_bundle(Path(args.model))
-        architecture, seq_len, folder = Architecture.parse(bundle.model["architecture"]), bundle.seq_len, bundle.folder
+        architecture, seq_len, folder = BundledModel(bundle), bundle.seq_len, bundle.folder
     else:
         from engine.export import export_reference, reference_model
 
-        reference = reference_model(args.model)
+        reference = reference_model(args.model, seq_len=args.seq_len)
         architecture, seq_len = reference.architecture, args.seq_len
         progress.log(f"compiling {args.model} ({architecture})")
         exported = export_reference(reference, seq_len, scratch / "export")
-        folder = build(BuildRequest(*exported, args.device, args.precision), scratch / "built", log=progress.log).folder
+        request = BuildRequest(*exported, args.device, args.precision, seq_len=seq_len)
+        folder = build(request, scratch / "built", log=progress.log).folder
     timers["pocketformer"] = partial(measure, folder, args.device, args.threads)
     if peers:
         from engine.export import export_onnx, reference_model
 
         progress.log(f"exporting {architecture} to ONNX for {', '.join(peers)}")
         written = str(architecture) if Path(args.model).suffix == ".zip" else args.model
-        onnx = export_onnx(reference_model(written), seq_len, scratch / "model.onnx")
+        onnx = export_onnx(reference_model(written, seq_len=seq_len), seq_len, scratch / "model.onnx")
         for name in peers:
             timers[name] = partial(measure_peer, name, onnx, seq_len=seq_len, threads=args.threads)
     return architecture, seq_len, timers
 
 
-def _result(args: Namespace, architecture: Architecture, seq_len: int, rounds: dict[str, list["Latency"]]) -> dict[str, Any]:
+def _result(args: Namespace, architecture: Figures, seq_len: int, rounds: dict[str, list["Latency"]]) -> dict[str, Any]:
     from compiler.peak import peak_gflops
 
     figures = {name: _median(latencies) for name, latencies in rounds.items()}

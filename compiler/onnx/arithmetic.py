@@ -1,5 +1,7 @@
 """ONNX operators that compute: element by element, along rows, and with matrices (opset 13 to 21)."""
 
+from typing import Any
+
 import numpy as np
 
 from compiler.graph import Value, constant
@@ -28,7 +30,7 @@ def _clip(node: Node) -> Value:
 
 
 def _reciprocal(node: Node) -> Value:
-    return node.emit("divide", constant(np.float32(1)), node[0], shape=node[0].shape)
+    return node.emit("divide", constant(np.ones((), np.float32)), node[0], shape=node[0].shape)
 
 
 def _extremum(operator: str) -> Converter:
@@ -87,7 +89,7 @@ def _gemm(node: Node) -> Value:
 
 
 def _scaled(node: Node, value: Value, factor: float) -> Value:
-    return value if factor == 1.0 else node.emit("multiply", value, constant(np.float32(factor)), shape=value.shape)
+    return value if factor == 1.0 else node.emit("multiply", value, constant(np.array(factor, np.float32)), shape=value.shape)
 
 
 def _conv(node: Node) -> Value:
@@ -98,7 +100,12 @@ def _conv(node: Node) -> Value:
     strides, dilation = (tuple(node.attribute(name, (1,))) for name in ("strides", "dilations"))
     padding = tuple(node.attribute("pads", (0, 0)))
     length = (source.shape[2] + sum(padding) - dilation[0] * (weight.shape[2] - 1) - 1) // strides[0] + 1
-    attributes = {"strides": strides, "dilation": dilation, "padding": padding, "groups": int(node.attribute("group", 1))}
+    attributes: dict[str, Any] = {
+        "strides": strides,
+        "dilation": dilation,
+        "padding": padding,
+        "groups": int(node.attribute("group", 1)),
+    }
     result = node.emit("nn.conv1d", source, weight, shape=(source.shape[0], weight.shape[0], length), **attributes)
     if not node.has(2):
         return result

@@ -24,6 +24,7 @@ def read_model(path: Path) -> Any:
     """
     import onnx
     from google.protobuf.message import DecodeError
+    from onnx import inliner
 
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
@@ -38,7 +39,7 @@ def read_model(path: Path) -> Any:
     if opset not in OPSETS:
         raise ModelError(f"{path.name} has opset {opset}; export it with one from {OPSETS[0]} to {OPSETS[-1]}")
     _check_size(path.name, sum(_external_bytes(tensor, path) for tensor in model.graph.initializer))
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def opset_of(model: Any) -> int:

@@ -189,7 +189,7 @@ def _size(node: Node) -> Value:
 
 def _range(node: Node) -> Value:
     start, limit, step = (node.known(index).reshape(-1)[0] for index in range(3))
-    return constant(np.arange(start, limit, step, node[0].dtype))
+    return constant(np.arange(start, limit, step).astype(node[0].dtype))
 
 
 def _gather_elements(node: Node) -> Value:

@@ -31,8 +31,26 @@ class OnnxProgram:
     output: str
     parameters: int
 
+    @property
+    def layers(self) -> int:
+        """Attentions, one a layer."""
+        return sum(value.operator == "nn.softmax" for value in self.graph.values())
 
-def import_onnx(path: Path, seq_len: int, batch: int = 1) -> OnnxProgram:
+    @property
+    def mult_adds(self) -> int:
+        """Multiply-accumulates of matmuls and convolutions."""
+        return sum(_mult_adds(value) for value in self.graph.values())
+
+    @property
+    def words(self) -> int:
+        """Rows of the table that token ids choose from."""
+        for value in self.graph.values():
+            if value.operator == "take" and value.inputs[0].is_constant and _source(value.inputs[1]).name == "input_ids":
+                return value.inputs[0].shape[0]
+        raise ModelError("the model does not look up token ids in a table of embeddings")
+
+
+def import_onnx(path: Path, seq_len: int) -> OnnxProgram:
     """Read an ONNX file of opset 13 to 21 whose inputs are input_ids and, where it has them, attention_mask and token_type_ids.
 
     Of several outputs the first with one vector a sentence is taken (scores, a pooled vector), else the first.
@@ -41,8 +59,6 @@ def import_onnx(path: Path, seq_len: int, batch: int = 1) -> OnnxProgram:
         ModelError: it cannot be read, or its batch or sequence axis cannot be fixed.
         CompileError: operators that are not supported; the message names them all.
     """
-    if batch != 1:
-        raise ModelError(f"--batch {batch}: compiled models take one sentence at a time; leave --batch away or give 1")
     if seq_len < 1:
         raise ModelError(f"--seq-len {seq_len}: give at least 1")
     model = read_model(path)
@@ -143,3 +159,15 @@ def _parameters(weights: dict[str, Any], graph: Any) -> int:
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
     sizes = (prod(tensor.dims) for name, tensor in weights.items() if name in read and tensor.data_type in floats)
     return sum(size for size in sizes if size > 1)
+
+
+def _mult_adds(value: Value) -> int:
+    if value.operator == "matmul":
+        return prod(value.shape) * value.inputs[0].shape[-1]
+    return prod(value.shape) * prod(value.inputs[1].shape[1:]) if value.operator == "nn.conv1d" else 0
+
+
+def _source(value: Value) -> Value:
+    while value.operator in ("reshape", "astype"):
+        value = value.inputs[0]
+    return value

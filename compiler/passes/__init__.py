@@ -4,6 +4,7 @@ from compiler.graph import Graph, Pass
 from compiler.passes.activation_epilogue import activation_epilogue
 from compiler.passes.affine import affine
 from compiler.passes.attention_mask import attention_mask
+from compiler.passes.batch_axis import batch_axis
 from compiler.passes.cancel_reshapes import cancel_reshapes
 from compiler.passes.compose_projections import compose_projections
 from compiler.passes.distribute_qkv import distribute_qkv
@@ -35,6 +36,7 @@ PIPELINE: tuple[Pass, ...] = (
     token_tables,
     one_hot,
     cancel_reshapes,
+    batch_axis,
     pointwise_convolution,
     move_transposes,
     cancel_reshapes,

@@ -92,7 +92,7 @@ def _chosen(value: Value) -> tuple[Value, Value] | None:
     condition, first, second = value.inputs
     for index, (scores, number) in enumerate(((first, second), (second, first))):
         if number.is_constant and number.data is not None and number.data.size == 1 and number.data.item() <= MASKED:
-            branches = (constant(np.float32(0)), constant(number.data.reshape(()).astype(np.float32)))
+            branches = (constant(np.zeros((), np.float32)), constant(number.data.reshape(()).astype(np.float32)))
             operands = (condition, *(branches if index == 0 else branches[::-1]))
             member = Member("where", 4 * int(np.prod(condition.shape)))
             return scores, Value("where", operands, condition.shape, members=(member,))
