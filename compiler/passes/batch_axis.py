@@ -27,7 +27,7 @@ def _moved(value: Value) -> Value | None:
         return None
     shape = (1, *value.shape)
     if value.operator == "matmul" and _dropped(value.inputs[0]) and value.inputs[1].is_constant:
-        before = replace(value, inputs=(value.inputs[0].inputs[0], value.inputs[1]), shape=shape)
+        before = replace(value, inputs=(_with_batch(value.inputs[0], value.inputs[0].shape), value.inputs[1]), shape=shape)
     elif value.operator in ROWWISE and all(operand.is_constant or operand.shape == value.shape for operand in value.inputs):
         before = replace(value, inputs=tuple(_with_batch(operand, value.shape) for operand in value.inputs), shape=shape)
     else:
@@ -36,12 +36,12 @@ def _moved(value: Value) -> Value | None:
 
 
 def _dropped(operand: Value) -> bool:
-    return operand.operator == "reshape" and operand.inputs[0].shape == (1, *operand.shape) and not operand.is_constant
+    """Rows that were reshaped from something with a batch axis."""
+    return operand.operator == "reshape" and len(operand.inputs[0].shape) > 2 and operand.inputs[0].shape[0] == 1
 
 
 def _with_batch(operand: Value, shape: tuple[int, ...]) -> Value:
-    if _dropped(operand):
-        return operand.inputs[0]
-    if operand.data is None:
-        return Value("reshape", (operand,), (1, *operand.shape), operand.dtype)
-    return constant(np.ascontiguousarray(operand.data[None])) if operand.shape == shape else operand
+    if operand.data is not None:
+        return constant(np.ascontiguousarray(operand.data[None])) if operand.shape == shape else operand
+    source = operand.inputs[0] if _dropped(operand) else operand
+    return source if source.shape == (1, *shape) else Value("reshape", (source,), (1, *shape), operand.dtype)
