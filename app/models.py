@@ -53,8 +53,8 @@ def check_batch(batch: int) -> None:
         raise UsageError(f"--batch {batch}: compiled models take one sentence at a time; leave --batch away or give 1")
 
 
-def figures_of(model: str) -> ModelFigures:
-    """A preset, a written architecture, a Hugging Face folder or an ONNX file; weights are not loaded.
+def figures_of(model: str, seq_len: int) -> ModelFigures:
+    """A preset, a written architecture, a Hugging Face folder or an ONNX file at that sequence length; weights are not loaded.
 
     Raises:
         ModelError: none of these, or one that cannot be read.
@@ -64,7 +64,7 @@ def figures_of(model: str) -> ModelFigures:
     if path.suffix == ".onnx":
         from engine.onnx_model import OnnxModel
 
-        return OnnxModel(path)
+        return OnnxModel(path, seq_len)
     if path.is_dir():
         return _folder_architecture(path)
     return architecture_of(model)

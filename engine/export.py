@@ -80,7 +80,7 @@ def reference_model(model: str, seed: int = 0, seq_len: int = 128) -> Reference:
         CompileError: an ONNX file has operators that are not supported.
     """
     if is_onnx(model):
-        file = OnnxModel(Path(model).expanduser())
+        file = OnnxModel(Path(model).expanduser(), seq_len)
         return Reference(model, file, None, onnx_tokenizer(file, seq_len))
     folder = Path(model).expanduser()
     relative = load_relative(folder) if folder.is_dir() else None

@@ -22,9 +22,10 @@ QUIET = 4  # ONNX Runtime's log level: fatal errors only
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """Figures of an ONNX file, read from its graph; they go by the names that `Architecture` gives them."""
+    """Figures of an ONNX file, read from its graph at `seq_len` tokens; they go by the names that `Architecture` gives them."""
 
     path: Path
+    seq_len: int = DEFAULT_SEQ_LEN
 
     def __str__(self) -> str:
         return self.path.stem
@@ -38,10 +39,10 @@ class OnnxModel:
 
     @property
     def layers(self) -> int:
-        return self.program(DEFAULT_SEQ_LEN).layers
+        return self.program(self.seq_len).layers
 
     def parameters(self) -> int:
-        return self.program(DEFAULT_SEQ_LEN).parameters
+        return self.program(self.seq_len).parameters
 
     def mult_adds(self, seq_len: int = DEFAULT_SEQ_LEN) -> int:
         return self.program(seq_len).mult_adds

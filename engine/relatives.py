@@ -61,8 +61,9 @@ def relative_architecture(folder: Path) -> Architecture | None:
             int(config["num_attention_heads"]),
             (int(config["intermediate_size"]),) * int(config["num_hidden_layers"]),
         )
+        width = int(config.get("embedding_size", hidden if model_type == "squeezebert" else 128))
         named: dict[str, Any] = {
-            "embedding_size": int(config.get("embedding_size", hidden if model_type == "squeezebert" else 128)),
+            "embedding_size": 0 if width == hidden and model_type != "mobilebert" else width,
             "vocab_size": int(config["vocab_size"]),
             "max_positions": int(config.get("max_position_embeddings", 512)),
             "token_types": int(config.get("type_vocab_size", 2)),

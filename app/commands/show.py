@@ -14,7 +14,7 @@ def run(args: Namespace) -> dict:
     check_batch(args.batch)
     if args.seq_len < 1:
         raise UsageError(f"--seq-len {args.seq_len}: give at least 1")
-    model = figures_of(args.model)
+    model = figures_of(args.model, args.seq_len)
     parameters, mult_adds = model.parameters(), model.mult_adds(args.seq_len)
     return {
         "model": args.model,
