@@ -75,8 +75,9 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     plan.weights.write(folder / WEIGHTS)
     progress("linking")
     _link(plan, isa, folder)
-    progress("comparing with torch's answers")
-    error = _check(folder, Path(job["samples"]), job["tolerance"])
+    original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
+    progress(f"comparing with {original}'s answers")
+    error = _check(folder, Path(job["samples"]), job["tolerance"], original)
     report = {
         "kernels": len(plan.calls),
         "compile_s": round(time.monotonic() - started, 3),
@@ -122,8 +123,8 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
     shutil.copy(zig.RUNTIME / "pocketformer.h", folder)
 
 
-def _check(folder: Path, samples: Path, tolerance: float) -> float:
-    """Largest absolute difference from torch.
+def _check(folder: Path, samples: Path, tolerance: float, original: str) -> float:
+    """Largest absolute difference from the original's answers.
 
     Raises:
         CompileError: it is over the tolerance, or not a number.
@@ -137,10 +138,10 @@ def _check(folder: Path, samples: Path, tolerance: float) -> float:
     with Session(folder, threads=cores()) as session:
         answers = session.run(*inputs)
     if answers.shape != expected.shape:
-        raise CompileError(f"the compiled model answers with shape {answers.shape}, torch with {expected.shape}")
+        raise CompileError(f"the compiled model answers with shape {answers.shape}, {original} with {expected.shape}")
     difference = float(np.abs(answers - expected).max(initial=0.0))
     if not difference <= tolerance:
-        raise CompileError(f"the compiled model differs from torch by {difference:.3g}, more than the {tolerance:g} allowed")
+        raise CompileError(f"the compiled model differs from {original} by {difference:.3g}, more than the {tolerance:g} allowed")
     return difference
 
 

@@ -53,8 +53,8 @@ def bert(attention: str, segments: bool = True):
     body = BertModel(BertConfig(vocab_size=WORDS, attn_implementation=attention, **sizes)).eval()
 
     with torch.no_grad():
-        for parameter in body.parameters():  # equal weights are stored once by an exporter
-            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())) * 0.05)
+        for number, parameter in enumerate(body.parameters()):  # equal weights are stored once by an exporter
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)) * 0.05)
 
     class Pooled(torch.nn.Module):
         def __init__(self):
