@@ -1,4 +1,4 @@
-"""Every preset against torch: `python -m benchmarks.correctness [-o FILE.json]`, an hour's work cut to minutes by the kernel cache.
+"""Every preset against torch: `python -m benchmarks.correctness [-o FILE.json]`.
 
 Whole models with random weights answer tokenised sentences and pairs of several lengths, padded; the compiled model's largest
 absolute difference is printed for 1 and 2 threads. Sentences are GLUE's MRPC where POCKETFORMER_GLUE_DIR is set, else those of the

@@ -141,7 +141,9 @@ def _check(folder: Path, samples: Path, tolerance: float, original: str) -> floa
         raise CompileError(f"the compiled model answers with shape {answers.shape}, {original} with {expected.shape}")
     difference = float(np.abs(answers - expected).max(initial=0.0))
     if not difference <= tolerance:
-        raise CompileError(f"the compiled model differs from {original} by {difference:.3g}, more than the {tolerance:g} allowed")
+        raise CompileError(
+            f"the compiled model differs from {original} by {difference:.3g}, more than the {tolerance:g} allowed"
+        )
     return difference
 
 
