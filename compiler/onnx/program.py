@@ -1,9 +1,10 @@
 """ONNX files in: nodes become the compiler's own graph (`compiler.graph`) directly.
 
-Not by way of Relax's ONNX front end: exporters write shapes as programs of their own (Shape, Gather, Concat, Reshape; masks by
-Range and Expand), which end up as dynamic shapes there. With both axes fixed, all of that is plain numbers, which numpy folds
-while the nodes are read. It also needs no TVM, so that `show` is quick. Recognising what operators mean together (LayerNorm,
-GELU, attention) is the passes' work, for every exporter alike.
+Not by way of Relax's ONNX front end: TVM 0.27's refuses a single BERT layer from either of torch's exporters (ConstantOfShape of an
+empty shape; a Reshape whose input has lost its own). Exporters write shapes and masks as programs of their own (Shape, Gather,
+Concat, Range, Expand); with both axes fixed, all of that is plain numbers, which numpy folds while the nodes are read. It also
+needs no TVM, so that `show` is quick. Recognising what operators mean together (LayerNorm, GELU, attention) is the passes' work,
+for every exporter alike.
 """
 
 from dataclasses import dataclass
