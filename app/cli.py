@@ -43,14 +43,16 @@ def parser() -> argparse.ArgumentParser:
 
     show = _add(commands, "show", "layers, parameters, FLOPs and bytes of a model")
     show.add_argument(
-        "model", metavar="MODEL", help="a preset, an architecture like L6-H384-A12-F1536, or a Hugging Face folder"
+        "model",
+        metavar="MODEL",
+        help="a preset, an architecture like L6-H384-A12-F1536, a Hugging Face folder, or an .onnx file",
     )
-    show.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    _add_axes(show)
 
     fuse = _add(commands, "fuse", "what LP-Fusion does to a model: layers before, kernels after, every block and its reason")
     fuse.add_argument("model", metavar="MODEL")
     _add_fusion(fuse)
-    fuse.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    _add_axes(fuse)
 
     compile_ = _add(commands, "compile", "compile a model into a bundle")
     compile_.add_argument("model", metavar="MODEL")
@@ -156,6 +158,7 @@ def _add_build_options(command: argparse.ArgumentParser, seq_len_help: str) -> N
     command.add_argument("--precision", default="fp32")
     command.add_argument("--seq-len", type=_lengths, metavar="TOKENS", help=seq_len_help)
     command.add_argument("--threads", type=int)
+    _add_batch(command)
     _add_fusion(command)
 
 
@@ -163,6 +166,15 @@ def _add_fusion(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--fusion", default="lp", help="lp: LP-Fusion; none: a kernel for every layer of computation, on the same schedules"
     )
+
+
+def _add_axes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seq-len", type=int, default=128, metavar="TOKENS", help="what a sequence axis is fixed to")
+    _add_batch(command)
+
+
+def _add_batch(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--batch", type=int, default=1, metavar="N", help="what a batch axis is fixed to: 1")
 
 
 if __name__ == "__main__":

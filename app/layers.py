@@ -20,16 +20,10 @@ def parts(architecture: Architecture, seq_len: int = DEFAULT_SEQ_LEN) -> list[Pa
     hidden, heads = architecture.hidden_size, architecture.heads
     layers = []
     for index, ffn_size in enumerate(architecture.ffn_sizes):
-        alone = Architecture(hidden, heads, (ffn_size,), hidden, 1, 1, 1)
         sizes = f"{heads} heads of {architecture.head_size}, FFN {ffn_size}"
-        bare = (1 + 1 + 1) * hidden + 2 * hidden  # the embeddings that `alone` counts
-        layers.append(Part(f"Layer {index + 1}", sizes, alone.parameters() - bare, alone.flops(seq_len)))
+        flops = 2 * architecture.layer_mult_adds(index, seq_len)
+        layers.append(Part(f"Layer {index + 1}", sizes, architecture.layer_parameters(index), flops))
     width = architecture.embedding_size or hidden
     sizes = f"{architecture.vocab_size} tokens x {width}" + (f", projected to {hidden}" if architecture.projected else "")
-    embeddings = Part(
-        "Embeddings",
-        sizes,
-        architecture.parameters() - sum(layer.parameters for layer in layers),
-        architecture.flops(seq_len) - sum(layer.flops for layer in layers),
-    )
-    return [embeddings, *layers]
+    flops = 2 * architecture.embedding_mult_adds(seq_len)
+    return [Part("Embeddings", sizes, architecture.embedding_parameters(), flops), *layers]

@@ -32,12 +32,14 @@ class BuildRequest:
     """What to compile.
 
     Attributes:
-        program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N).
-        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): torch's own answers.
+        program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N); or an
+            ONNX file with inputs of those names, whose first vector a sentence is the answer.
+        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): the program's own answers.
         tolerance: the largest absolute difference from them that is accepted.
         seq_lens: shorter sequence lengths than the program's own S, in tokens, that are compiled beside it over the same weights; S itself
             may be among them. Each is checked on the samples that fit it. None takes the usual ones, as far as the program allows.
         fusion: `lp` for LP-Fusion; `none` makes a kernel of every layer of computation, with the same schedules.
+        seq_len: S that an ONNX file's sequence axis is fixed to; a .pt2 has its own.
     """
 
     program: Path
@@ -47,6 +49,7 @@ class BuildRequest:
     tolerance: float = 1e-3
     seq_lens: tuple[int, ...] | None = ()
     fusion: str = "lp"
+    seq_len: int = 128
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,14 @@ def build(
 def report_fusion(
     program: Path,
     fusion: str = "lp",
+    seq_len: int = 128,
     *,
     timeout_s: float = 300,
     memory_mb: int = 6000,
     should_stop: ShouldStop = never,
     log: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """What fusion makes of a program, without compiling it: layers_before {compute_intensive, memory_intensive, total},
+    """What fusion makes of a program (an ONNX file at `seq_len` tokens), without compiling it: layers_before {compute_intensive, memory_intensive, total},
     kernels_after, ir_mb_before, ir_mb_after, flops_before, flops_after, and `Built.blocks`. About three seconds.
 
     Raises:
@@ -135,7 +139,9 @@ def report_fusion(
     check_fusion(fusion)
     if not program.is_file():
         raise CompileError(f"{program} does not exist")
-    report = _run_worker({"job": "report", "program": program, "fusion": fusion}, timeout_s, memory_mb, should_stop, log)
+    report = _run_worker(
+        {"job": "report", "program": program, "fusion": fusion, "seq_len": seq_len}, timeout_s, memory_mb, should_stop, log
+    )
     return {name: value for name, value in report.items() if name != "peak_memory_mb"}
 
 

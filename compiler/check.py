@@ -35,9 +35,9 @@ class Samples:
         return cls(inputs, expected, np.array([real_tokens(mask) for mask in inputs[-1]]))
 
 
-def check(folder: Path, samples: Samples, tolerance: float) -> float:
-    """Largest absolute difference from torch's answers, of every sequence length on the sentences that fit it. Torch has run them at the
-    longest: a short sentence gets the same answer from each.
+def check(folder: Path, samples: Samples, tolerance: float, original: str = "torch") -> float:
+    """Largest absolute difference from the original's answers, of every sequence length on the sentences that fit it. It has run them at
+    the longest: a short sentence gets the same answer from each.
 
     Raises:
         CompileError: it is over the tolerance, or not a number.
@@ -49,10 +49,10 @@ def check(folder: Path, samples: Samples, tolerance: float) -> float:
             answers = session.run(*(item[fits, :seq_len] for item in samples.inputs), trim=False)
             expected = samples.expected[fits]
             if answers.shape != expected.shape:
-                raise CompileError(f"the compiled model answers with shape {answers.shape}, torch with {expected.shape}")
+                raise CompileError(f"the compiled model answers with shape {answers.shape}, {original} with {expected.shape}")
             difference = float(np.abs(answers - expected).max(initial=0.0))
             if not difference <= tolerance:
-                message = f"the compiled model differs from torch by {difference:.3g}, more than the {tolerance:g} allowed"
+                message = f"the compiled model differs from {original} by {difference:.3g}, more than the {tolerance:g} allowed"
                 if seq_len < session.seq_len:
                     message += f", at {seq_len} tokens only; compile it for one length: --seq-len {session.seq_len}"
                 raise CompileError(message)

@@ -1,6 +1,6 @@
 """What every operator means, in numpy: folds constants, tabulates masks, and is the reference that passes are tested against."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import erf
 from typing import Any
 
@@ -36,14 +36,30 @@ def apply(value: Value, operands: list[Array]) -> Array:
     return np.asarray(operator(value, *operands)).astype(value.dtype, copy=False)
 
 
+def compute(values: Iterable[Value], known: dict[Value, Array]) -> None:
+    """Adds the numbers of `values`, each after its operands, to those that are known; constants need not be."""
+    with np.errstate(all="ignore"):
+        for value in values:
+            known[value] = apply(value, [known[o] if o.data is None else o.data for o in value.inputs])
+
+
 def gelu(x: Array) -> Array:
     """x * Phi(x), with erf (Hendrycks and Gimpel 2016)."""
     return x * 0.5 * (1.0 + _erf(x / np.sqrt(2.0)))
 
 
-def softmax(x: Array) -> Array:
-    shifted = np.exp(x - x.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+def gelu_tanh(x: Array) -> Array:
+    """GELU's approximation by tanh (Hendrycks and Gimpel 2016, section 2)."""
+    return x * 0.5 * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    shifted = np.exp(x - x.max(axis=axis, keepdims=True))
+    return shifted / shifted.sum(axis=axis, keepdims=True)
 
 
 def layer_norm(x: Array, affine: Sequence[Array], epsilon: float) -> Array:
@@ -81,15 +97,38 @@ def _attention(value: Value, query: Array, key: Array, value_: Array, *mask: Arr
 
 def _linear(value: Value, x: Array, weight: Array, bias: Array, *rest: Array) -> Array:
     """x (rows, K) @ weight (K, N) + bias, then the epilogue that the block carries."""
-    result = x.reshape(-1, x.shape[-1]) @ weight + bias
+    attributes = value.attributes
+    result = _grouped(x.reshape(-1, x.shape[-1]), weight, attributes.get("groups", 1), attributes.get("repeats", 1)) + bias
     operands = list(rest)
-    if value.attributes.get("activation") == "gelu":
-        result = gelu(result)
-    if value.attributes.get("residual"):
-        result = result + operands.pop(0).reshape(result.shape)
+    if attributes.get("activation"):
+        result = ACTIVATIONS[attributes["activation"]](result)
+    if attributes.get("residual"):
+        residual = operands.pop(0).reshape(result.shape)
+        result = result + (residual * operands.pop(0) if attributes.get("scaled") else residual)
     if "epsilon" in value.attributes:
         result = layer_norm(result, operands, value["epsilon"])
     return result.reshape(value.shape)
+
+
+def _grouped(x: Array, weight: Array, groups: int, repeats: int) -> Array:
+    """x (rows, K) @ weight (K / groups, N): the i-th of `groups * repeats` blocks of columns reads the (i % groups)-th part of x."""
+    parts = np.split(x, groups, axis=1)
+    blocks = np.split(weight, groups * repeats, axis=1)
+    return np.concatenate([parts[index % groups] @ block for index, block in enumerate(blocks)], axis=1)
+
+
+def _convolution(value: Value, x: Array, weight: Array) -> Array:
+    """x (1, C, S), weight (N, C / groups, 1) -> (1, N, S); other kernels have no schedule."""
+    if weight.shape[2] != 1 or tuple(value["strides"]) != (1,) or any(value["padding"]):
+        raise CompileError("operator 'nn.conv1d' is supported for kernels of width 1 only")
+    parts = np.split(x, value["groups"], axis=1)
+    blocks = np.split(weight[:, :, 0], value["groups"], axis=0)
+    return np.concatenate([block @ part for block, part in zip(blocks, parts, strict=True)], axis=1)
+
+
+def _pad(value: Value, x: Array) -> Array:
+    widths = np.reshape(value["pad_width"], (-1, 2))
+    return np.pad(x, widths, constant_values=value.attributes.get("pad_value", 0.0))
 
 
 def _packed_attention(value: Value, packed: Array, *mask: Array) -> Array:
@@ -109,15 +148,32 @@ def _packed_attention(value: Value, packed: Array, *mask: Array) -> Array:
     return context.swapaxes(0, 1).reshape(value.shape)
 
 
-def _embedding(value: Value, words: Array, ids: Array, *rest: Array) -> Array:
-    operands = list(rest)
-    total = words[ids.reshape(-1)]
+def _embedding(value: Value, *inputs: Array) -> Array:
+    """Rows of tables, summed; `neighbours` puts the next and the previous token's rows beside each token's own."""
+    operands = list(inputs)
+    total = np.zeros(value.shape[-2:], np.float32)
+    if value.attributes.get("words", True):
+        words, ids = operands.pop(0), operands.pop(0)
+        rows = words[ids.reshape(-1)]
+        total = total + (_with_neighbours(rows) if value.attributes.get("neighbours") else rows)
     if value["positions"]:
-        total = total + operands.pop(0).reshape(-1, words.shape[-1])[: len(total)]
+        total = total + operands.pop(0).reshape(-1, total.shape[-1])[: len(total)]
     if value["types"]:
         table, types = operands.pop(0), operands.pop(0)
         total = total + table[types.reshape(-1)]
+    if value["epsilon"] is None:
+        return total.reshape(value.shape)
     return layer_norm(total, operands, value["epsilon"]).reshape(value.shape)
+
+
+def _with_neighbours(rows: Array) -> Array:
+    """(S, E) -> (S, 3 E): the next token's row, its own, the one before; zeros beyond the ends (MobileBERT, section 3.1)."""
+    beyond = np.zeros_like(rows[:1])
+    return np.concatenate([np.concatenate([rows[1:], beyond]), rows, np.concatenate([beyond, rows[:-1]])], axis=1)
+
+
+def _one_hot(value: Value, indices: Array) -> Array:
+    return np.eye(value["depth"])[indices]
 
 
 def _token_table(value: Value, mask: Array, types: Array) -> Array:
@@ -129,6 +185,7 @@ def _token_sum(value: Value, hidden: Array, weights: Array) -> Array:
     return (weights.reshape(1, -1) @ hidden.reshape(-1, hidden.shape[-1])).reshape(value.shape)
 
 
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu}
 OPERATORS: dict[str, Callable[..., Any]] = {
     "astype": lambda v, x: x.astype(v.dtype),
     "reshape": lambda v, x: x.reshape(v.shape),
@@ -139,7 +196,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "permute_dims": lambda v, x: x.transpose(v["axes"]),
     "strided_slice": _slice,
     "concat": lambda v, *x: np.concatenate(x, axis=v["axis"]),
+    "nn.pad": _pad,
     "take": _take,
+    "one_hot": _one_hot,
     "index_tensor": lambda v, x, *indices: x[indices],
     "arange": lambda v: np.arange(*v["arguments"]),
     "full": lambda v, x: np.full(v.shape, x),
@@ -149,6 +208,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "subtract": lambda v, x, y: x - y,
     "multiply": lambda v, x, y: x * y,
     "divide": lambda v, x, y: x / y,
+    "power": lambda v, x, y: np.power(x, y),
     "maximum": lambda v, x, y: np.maximum(x, y),
     "minimum": lambda v, x, y: np.minimum(x, y),
     "clip": lambda v, x: np.clip(x, *v["arguments"]),
@@ -158,9 +218,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "sqrt": lambda v, x: np.sqrt(x),
     "tanh": lambda v, x: np.tanh(x),
     "erf": lambda v, x: _erf(x),
-    "nn.relu": lambda v, x: np.maximum(x, 0),
+    "sigmoid": lambda v, x: 1 / (1 + np.exp(-x)),
+    "nn.relu": lambda v, x: relu(x),
     "nn.gelu": lambda v, x: gelu(x),
-    "nn.softmax": lambda v, x: softmax(x),
+    "nn.gelu_tanh": lambda v, x: gelu_tanh(x),
+    "nn.softmax": lambda v, x: softmax(x, v.attributes.get("axis", -1)),
     "nn.layer_norm": lambda v, x, *affine: layer_norm(x, affine, v["epsilon"]),
     "nn.attention": _attention,
     "nn.attention_bias": _attention,
@@ -173,10 +235,13 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "greater_equal": lambda v, x, y: x >= y,
     "logical_not": lambda v, x: np.logical_not(x),
     "logical_and": lambda v, x, y: np.logical_and(x, y),
+    "logical_or": lambda v, x, y: np.logical_or(x, y),
+    "isnan": lambda v, x: np.isnan(x),
     "bitwise_and": lambda v, x, y: np.bitwise_and(x, y),
     "sum": lambda v, x: x.sum(axis=_axes(v)).reshape(v.shape),
     "mean": lambda v, x: x.mean(axis=_axes(v)).reshape(v.shape),
     "matmul": lambda v, x, y: x @ y,
+    "nn.conv1d": _convolution,
     "linear": _linear,
     "attention": _packed_attention,
     "embedding": _embedding,

@@ -6,6 +6,7 @@ A model of several sequence lengths has a program for each, over one arena and o
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel], isa: Isa
     programs = [_program(graph, kernels, weights, isa) for graph in graphs]
     words, types = _vocabulary(graphs[0])
     return Plan(
-        outputs=graphs[0].output.shape[-1],
+        outputs=int(np.prod(graphs[0].output.shape)),
         words=words,
         types=types,
         scratch_bytes=max(kernel.scratch_bytes for kernel in kernels.values()),
@@ -210,17 +211,11 @@ def _arena(graph: Graph, blocks: Sequence[Value], kernels: Mapping[Value, Kernel
 
 def _vocabulary(graph: Graph) -> tuple[int, int]:
     """How many word ids and segments there are rows for."""
-    words, types = 2**31 - 1, 2
+    rows = {"input_ids": 2**31 - 1, "token_type_ids": 2}
     for value in graph.values():
-        if value.operator == "gather" and value.inputs[1].name == "input_ids":
-            words = value.inputs[0].shape[0]
-        elif value.operator == "gather":
-            types = value.inputs[0].shape[0]
-        elif value.operator == "embedding":
-            words = value.inputs[0].shape[0]
-            if value["types"]:
-                types = value.inputs[2 + value["positions"]].shape[0]
-    return words, types
+        if value.operator in ("embedding", "gather"):
+            rows |= {ids.name: table.shape[0] for table, ids in pairwise(value.inputs) if ids.name in rows}
+    return rows["input_ids"], rows["token_type_ids"]
 
 
 def round_up(size: int) -> int:

@@ -30,6 +30,7 @@ def import_program(path: Path) -> Graph:
             custom_convert_map={
                 "rsub.Scalar": _reverse_subtract,
                 "to.device": _same_tensor,
+                "where.ScalarOther": _where,
                 "scaled_dot_product_attention.default": _attention,
             },
         )
@@ -102,6 +103,15 @@ def _attention(node: Any, importer: Any) -> Any:
     scale = node.kwargs.get("scale")
     context = emit(op.nn.attention(query, key, value, bias=mask, scale=scale))
     return emit(op.permute_dims(context, [0, 2, 1, 3]))
+
+
+def _where(node: Any, importer: Any) -> Any:
+    """A choice between a tensor and a number, which TVM 0.27 has no converter for."""
+    from tvm import relax
+
+    condition, tensor, other = importer.retrieve_args(node)
+    condition = importer.block_builder.emit(relax.op.astype(condition, "bool"))
+    return importer.block_builder.emit(relax.op.where(condition, tensor, relax.const(other, str(tensor.ty.dtype))))
 
 
 def _same_tensor(node: Any, importer: Any) -> Any:

@@ -26,12 +26,12 @@ from compiler.graph import CONSTANT, INPUT, Graph, Value
 from compiler.isa import Isa, cores, host
 from compiler.kernels import Kernel, compile_kernels, reading, spec_of
 from compiler.lengths import shorter_programs
+from compiler.load import load_graph
 from compiler.passes import fuse_layers
 from compiler.plan import Plan, Program, make_plan
 from compiler.plan_source import plan_source
 from compiler.provenance import describe, summarize
 from compiler.quiet import busy
-from compiler.relax_import import import_program
 from compiler.schedules import Spec
 from compiler.session import LIBRARY, WEIGHTS
 from data.errors import CompileError, PocketformerError
@@ -63,7 +63,7 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
-        graph = fuse_layers(import_program(Path(job["program"])), job["fusion"])
+        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
     blocks = blocks_of(graph)
     samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
@@ -76,8 +76,9 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     plan.weights.write(folder / WEIGHTS)
     progress("linking")
     _link(plan, isa, folder)
-    progress("comparing with torch's answers")
-    error = check(folder, samples, job["tolerance"])
+    original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
+    progress(f"comparing with {original}'s answers")
+    error = check(folder, samples, job["tolerance"], original)
     report = {
         "seq_lens": list(plan.seq_lens),
         "kernels": len(plan.longest.calls),
@@ -94,7 +95,7 @@ def report_fusion(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     """What a pipeline of passes makes of a program (`compiler.provenance.summarize`); nothing is compiled."""
     progress("importing the program")
     with busy():
-        imported = import_program(Path(job["program"]))
+        imported = load_graph(Path(job["program"]), job["seq_len"])
     progress("fusing layers")
     with busy():
         blocks = blocks_of(fuse_layers(imported, job["fusion"]))

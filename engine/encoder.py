@@ -42,12 +42,15 @@ class Embeddings(nn.Module):
         size = architecture.embedding_size or architecture.hidden_size
         self.word_embeddings = nn.Embedding(architecture.vocab_size, size)
         self.position_embeddings = nn.Embedding(architecture.max_positions, size)
-        self.token_type_embeddings = nn.Embedding(architecture.token_types, size)
+        self.token_type_embeddings = nn.Embedding(architecture.token_types, size) if architecture.token_types else None
         self.LayerNorm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         positions = self.position_embeddings.weight[: input_ids.shape[1]]  # (S, E)
-        return self.LayerNorm(self.word_embeddings(input_ids) + positions + self.token_type_embeddings(token_type_ids))
+        total = self.word_embeddings(input_ids) + positions
+        if self.token_type_embeddings is not None:  # DistilBERT has none
+            total = total + self.token_type_embeddings(token_type_ids)
+        return self.LayerNorm(total)
 
 
 class SelfAttention(nn.Module):
@@ -177,9 +180,9 @@ class Encoder(nn.Module):
             return hidden[:, 0]
         mask = attention_mask.to(hidden.dtype)
         if self.pooling == "mean":
-            return _mean(hidden, mask)
+            return mean_of_tokens(hidden, mask)
         second = token_type_ids.to(hidden.dtype)
-        u, v = _mean(hidden, mask * (1 - second)), _mean(hidden, mask * second)
+        u, v = mean_of_tokens(hidden, mask * (1 - second)), mean_of_tokens(hidden, mask * second)
         return torch.cat([u, v, (u - v).abs(), u * v], dim=-1)
 
     @property
@@ -200,7 +203,7 @@ def mask_of_scores(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
     return (1 - attention_mask[:, None, None, :].to(dtype)) * MASKED_SCORE
 
 
-def _mean(hidden: Tensor, weights: Tensor) -> Tensor:
+def mean_of_tokens(hidden: Tensor, weights: Tensor) -> Tensor:
     """Mean of the tokens whose weight (B, S) is 1: (B, S, H) -> (B, H); zero where there are none."""
     total = torch.bmm(weights[:, None, :], hidden)[:, 0]  # (B, H)
     return total / weights.sum(dim=1, keepdim=True).clamp(min=1.0)

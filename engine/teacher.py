@@ -215,6 +215,7 @@ def _check_vocabulary(spec: str, tokenizer_size: int, vocab_size: int) -> None:
 
 
 def _load_weights(encoder: "Encoder", folder: Path, spec: str) -> None:
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -223,8 +224,9 @@ def _load_weights(encoder: "Encoder", folder: Path, spec: str) -> None:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"teacher '{spec}': model.safetensors cannot be read ({error}); download it again") from error
     weights = {_bert_name(name): tensor.float() for name, tensor in stored.items() if tensor.is_floating_point()}
-    segments = encoder.embeddings.token_type_embeddings.weight
-    weights.setdefault("embeddings.token_type_embeddings.weight", segments.new_zeros(segments.shape))  # DistilBERT has none
+    segments = encoder.embeddings.token_type_embeddings
+    if segments is not None:  # DistilBERT's checkpoint has none: zeros change nothing
+        weights.setdefault("embeddings.token_type_embeddings.weight", torch.zeros_like(segments.weight))
     _check_shapes(encoder.state_dict(), weights, spec)
     encoder.load_state_dict(weights, strict=False)
 

@@ -1,5 +1,7 @@
 """`Architecture`: its written form, and its numbers against torch's and the papers'."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,43 @@ def test_parameters_of_published_models(name, millions):
     assert PRESETS[name].parameters() / 1e6 == pytest.approx(millions, abs=0.1)
 
 
-@pytest.mark.parametrize("text", ["", "L6", "L2-H256-A4-F1,2,3", "L0-H256-A4-F1", "L2-H250-A4-F64", "bert", "L2-H256-A0-F64"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_parameters_are_torchs(name):
+    from engine.export import random_encoder
+
+    architecture = replace(PRESETS[name], ffn_sizes=PRESETS[name].ffn_sizes[:2], vocab_size=1000)
+    assert architecture.parameters() == sum(parameter.numel() for parameter in random_encoder(architecture).parameters())
+
+
+@pytest.mark.parametrize(("name", "millions"), [("mobilebert", 24.6), ("albert-base", 11.1), ("squeezebert", 50.5)])
+def test_parameters_of_published_relatives(name, millions):
+    """Their papers say 25.3 (with a pooler), 12 and 51.1 million."""
+    assert PRESETS[name].parameters() / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_presets_written_form_reads_back(name):
+    read = Architecture.parse(str(PRESETS[name]))
+    assert type(read) is type(PRESETS[name])
+    assert str(read) == str(PRESETS[name])
+    assert read.mult_adds() == PRESETS[name].mult_adds()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "L6",
+        "GPT-L2-H64-A1-F64",
+        "L2-H64-A1-F64-B32",
+        "MobileBERT-L2-H64-A2-F64-B33",
+        "L2-H256-A4-F1,2,3",
+        "L0-H256-A4-F1",
+        "L2-H250-A4-F64",
+        "bert",
+        "L2-H256-A0-F64",
+    ],
+)
 def test_nonsense_is_refused_in_one_line(text):
     with pytest.raises(ModelError) as caught:
         architecture_of(text)

@@ -6,12 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from app.models import BundledModel, Figures, check_batch
 from app.terminal import Progress, table
 from compiler.bundle import read_bundle
 from compiler.devices import check_device
 from data.errors import UsageError
 from data.home import subfolder
-from engine.architecture import DEFAULT_SEQ_LEN, Architecture
+from engine.architecture import DEFAULT_SEQ_LEN
 
 if TYPE_CHECKING:
     from compiler.measure import Latency
@@ -25,6 +26,7 @@ def run(args: Namespace) -> dict[str, Any]:
 
     check_device(args.device)
     check_fusion(args.fusion)
+    check_batch(args.batch)
     peers = tuple(name for name in args.against.split(",") if name)
     check_peers(peers)
     if args.runs is not None and args.runs < ROUNDS:
@@ -54,7 +56,7 @@ def render(result: dict[str, Any]) -> str:
 
 def _timers(
     args: Namespace, peers: tuple[str, ...], scratch: Path, progress: Progress
-) -> tuple[Architecture, tuple[int, ...], "dict[str, Timer]"]:
+) -> tuple[Figures, tuple[int, ...], "dict[str, Timer]"]:
     """What is to be timed: ours at its longest sequence length, the peers, then ours at shorter ones, called `_ours` of them."""
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
@@ -62,11 +64,12 @@ def _timers(
 
     runs = args.runs and -(-args.runs // ROUNDS)
     timers: dict[str, Timer] = {}
+    architecture: Figures
     if Path(args.model).suffix == ".zip":
         if args.fusion != "lp":
             raise UsageError(f"--fusion {args.fusion}: {args.model} is compiled already; give the model that it was made of")
         bundle = read_bundle(Path(args.model))
-        architecture, folder = Architecture.parse(bundle.model["architecture"]), bundle.folder
+        architecture, folder = BundledModel(bundle), bundle.folder
         seq_lens = args.seq_len or bundle.seq_lens
         if seq_lens[-1] > bundle.seq_len:
             raise UsageError(f"--seq-len {seq_lens[-1]}: {args.model} takes at most {bundle.seq_len} tokens")
@@ -76,11 +79,14 @@ def _timers(
         warm_up()  # beside the loading and exporting here
         from engine.export import export_reference, reference_model
 
-        reference = reference_model(args.model)
-        architecture, seq_lens = reference.architecture, args.seq_len or (DEFAULT_SEQ_LEN,)
+        seq_lens = args.seq_len or (DEFAULT_SEQ_LEN,)
+        reference = reference_model(args.model, seq_len=seq_lens[-1])
+        architecture = reference.architecture
         progress.log(f"compiling {args.model} ({architecture})")
         exported = export_reference(reference, seq_lens[-1], scratch / "export", seq_lens[:-1])
-        request = BuildRequest(*exported, args.device, args.precision, seq_lens=seq_lens, fusion=args.fusion)
+        request = BuildRequest(
+            *exported, args.device, args.precision, seq_lens=seq_lens, fusion=args.fusion, seq_len=seq_lens[-1]
+        )
         folder = build(request, scratch / "built", log=progress.log).folder
     timers["pocketformer"] = partial(measure, folder, args.device, args.threads, runs, tokens=seq_lens[-1])
     if peers:
@@ -102,13 +108,13 @@ def _peer_timers(
     from engine.export import export_for_peers, reference_model
 
     progress.log(f"exporting {model} for {', '.join(peers)}")
-    exported = export_for_peers(reference_model(model), seq_len, peers, scratch / "peers")
+    exported = export_for_peers(reference_model(model, seq_len=seq_len), seq_len, peers, scratch / "peers")
     files = {name: prepare_peer(name, exported, scratch / "peers") for name in peers}
     return {name: partial(measure_peer, name, files[name], exported.samples, threads=threads, runs=runs) for name in peers}
 
 
 def _result(
-    args: Namespace, architecture: Architecture, seq_lens: tuple[int, ...], rounds: dict[str, list["Latency"]]
+    args: Namespace, architecture: Figures, seq_lens: tuple[int, ...], rounds: dict[str, list["Latency"]]
 ) -> dict[str, Any]:
     from compiler.peak import peak_gflops
     from compiler.rounds import middle

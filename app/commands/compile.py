@@ -1,10 +1,12 @@
 """`pocketformer compile`: any model into a bundle, without a search."""
 
+import json
 from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from app.models import check_batch
 from app.terminal import Progress, table
 from compiler.bundle import write_bundle
 from compiler.devices import check_device
@@ -19,17 +21,20 @@ def run(args: Namespace) -> dict[str, Any]:
     from compiler.workers import warm_up
 
     check_fusion(args.fusion)
+    check_batch(args.batch)
     warm_up()  # beside the loading and exporting here
     from engine.export import export_reference, reference_model
 
     progress = Progress()
-    reference = reference_model(args.model)
     seq_lens = args.seq_len or USUAL_SEQ_LENS
+    reference = reference_model(args.model, seq_len=seq_lens[-1])
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         progress.log(f"exporting {args.model} ({reference.architecture})")
         exported = export_reference(reference, seq_lens[-1], Path(scratch) / "export", seq_lens[:-1])
         progress.log("compiling")
-        request = BuildRequest(*exported, args.device, args.precision, seq_lens=args.seq_len, fusion=args.fusion)
+        request = BuildRequest(
+            *exported, args.device, args.precision, seq_lens=args.seq_len, fusion=args.fusion, seq_len=seq_lens[-1]
+        )
         built = build(request, Path(scratch) / "built", log=progress.log)
         progress.log("timing it")
         by_length = measure_lengths(built.folder, built.seq_lens, args.device, args.threads, log=progress.log)
@@ -43,7 +48,7 @@ def run(args: Namespace) -> dict[str, Any]:
             "precision": args.precision,
             "seq_len": built.seq_lens[-1],
             "seq_lens": built.seq_lens,
-            "outputs": reference.architecture.hidden_size,
+            "outputs": json.loads((built.folder / "plan.json").read_text())["outputs"],
             "latency": latency,
             "latency_by_length": by_length,
             "fusion": {"mode": args.fusion, "kernels": built.kernels, "blocks": built.blocks},
@@ -71,7 +76,7 @@ def render(result: dict[str, Any]) -> str:
         ("architecture", result["architecture"]),
         ("kernels", f"{result['kernels']}, {result['kernels_compiled']} of them compiled now"),
         ("compiled in", f"{result['compile_s']:.1f} s"),
-        ("largest difference from torch", f"{result['max_abs_error']:.1e}"),
+        ("largest difference from the original", f"{result['max_abs_error']:.1e}"),
         *(
             (f"latency, {each['seq_len']} tokens", f"{each['median_ms']:.2f} ms ({each['source']})")
             for each in result["latency_by_length"]

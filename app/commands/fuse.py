@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from app.models import check_batch
 from app.terminal import Progress, table
 from compiler.build import check_fusion, report_fusion
 from data.home import subfolder
@@ -15,14 +16,15 @@ KILOBYTE = 1e3
 
 def run(args: Namespace) -> dict[str, Any]:
     check_fusion(args.fusion)
+    check_batch(args.batch)
     from engine.export import export_reference, reference_model
 
     progress = Progress()
-    reference = reference_model(args.model)
+    reference = reference_model(args.model, seq_len=args.seq_len)
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         progress.log(f"exporting {args.model} ({reference.architecture})")
         program, _ = export_reference(reference, args.seq_len, Path(scratch))
-        report = report_fusion(program, args.fusion, log=progress.log)
+        report = report_fusion(program, args.fusion, args.seq_len, log=progress.log)
     return {
         "model": args.model,
         "architecture": str(reference.architecture),

@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.fusion import propose
 from compiler.graph import Graph, Value, constant
+from compiler.passes.linear import has_epilogue
 
 DISTRIBUTIVE = "distributive: x Wq, x Wk, x Wv = x [Wq Wk Wv]"
 ASSOCIATIVE = "associative: score scale folded into query weights"
@@ -55,7 +56,7 @@ def _projection(operand: Value) -> tuple[Value, list[Value]] | None:
     while operand.operator == "reshape":
         steps.append(operand)
         operand = operand.inputs[0]
-    return (operand, steps) if operand.operator == "linear" and len(steps) == 1 else None
+    return (operand, steps) if operand.operator == "linear" and len(steps) == 1 and not has_epilogue(operand) else None
 
 
 def _fused(
@@ -64,18 +65,37 @@ def _fused(
     _, _, heads, head_size = attention.shape
     scale = attention.attributes.get("scale")
     factor = np.float32(head_size**-0.5 if scale is None else scale)
-    weights, biases = ([_numbers(projection.inputs[index]) for projection in projections] for index in (1, 2))
-    weight = np.concatenate([weights[0] * factor, *weights[1:]], axis=1)  # (K, 3 H)
+    groups = projections[0].attributes.get("groups", 1)
+    if any(projection.attributes.get("groups", 1) != groups for projection in projections):
+        groups = 1
+    weights = [_weight(projection, groups) for projection in projections]
+    biases = [_numbers(projection.inputs[2]) for projection in projections]
+    weight = np.concatenate([weights[0] * factor, *weights[1:]], axis=1)  # (K / groups, 3 H)
     bias = np.concatenate([biases[0] * factor, *biases[1:]])  # (3 H,)
     like = Value("linear", (), (*result.shape[:-1], 3 * heads * head_size))
+    grouped = {"groups": groups, "repeats": len(projections)} if groups != 1 else {}
     inputs = (projections[0].inputs[0], constant(weight), constant(bias))
     # The three results are still written, side by side: what is gained is one matmul three times as large.
-    packed = propose("linear", inputs, projections, like, DISTRIBUTIVE, readers, results=projections)
+    packed = propose("linear", inputs, projections, like, DISTRIBUTIVE, readers, results=projections, **grouped)
     if packed is None:
         return None
     packed = replace(packed, laws=(*packed.laws, ASSOCIATIVE))
     operands = (packed, *attention.inputs[3:])
     return propose("attention", operands, (*splits, attention, result), result, REORGANIZE, readers, heads=heads)
+
+
+def _weight(projection: Value, groups: int) -> np.ndarray:
+    """(K / groups, H), spread out where the projections disagree about groups."""
+    weight = _numbers(projection.inputs[1])
+    own = projection.attributes.get("groups", 1)
+    if own == groups:
+        return weight
+    depth, width = weight.shape[0], weight.shape[1] // own
+    spread = np.zeros((depth * own, weight.shape[1]), np.float32)
+    for group in range(own):
+        columns = slice(group * width, (group + 1) * width)
+        spread[group * depth : (group + 1) * depth, columns] = weight[:, columns]
+    return spread
 
 
 def _numbers(value: Value) -> np.ndarray:

@@ -30,3 +30,8 @@ def _bias(add: Value, matmul: Value) -> Value | None:
         return None
     other = add.inputs[1] if add.inputs[0] is matmul else add.inputs[0]
     return other if other.is_constant and other.shape == matmul.shape[-1:] else None
+
+
+def has_epilogue(block: Value) -> bool:
+    """Whether something is already applied to a linear block's tiles."""
+    return bool(block.attributes.keys() - {"groups", "repeats"})

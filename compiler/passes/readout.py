@@ -10,7 +10,7 @@ from compiler.graph import INPUT, Graph, Value, fuse
 LAW = "many-to-many: pooling and head in one pass"
 VECTOR_OPERATORS = {
     "token_sum", "token", "token_table", "linear", "reshape", "concat", "add", "subtract", "multiply", "divide", "abs",
-    "tanh", "nn.relu", "nn.gelu", "erf", "sqrt", "clip", "take", "sum",
+    "tanh", "nn.relu", "nn.gelu", "nn.gelu_tanh", "erf", "sqrt", "clip", "take", "sum", "broadcast_to", "maximum", "minimum",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from compiler.fusion import propose
 from compiler.graph import Graph, Value
+from compiler.passes.linear import has_epilogue
 
 LAW = "one-to-one: residual in the matmul's epilogue"
 
@@ -13,11 +14,13 @@ def residual_epilogue(graph: Graph) -> Graph:
         if value.operator != "add":
             continue
         for source, residual in (value.inputs, value.inputs[::-1]):
-            ready = source.operator == "linear" and not source.attributes and len(readers[source]) == 1
+            ready = source.operator == "linear" and not has_epilogue(source) and len(readers[source]) == 1
             if not ready or residual.shape != source.shape or residual.is_constant:
                 continue
-            block = propose("linear", (*source.inputs, residual), (source, value), value, LAW, readers, residual=True)
+            attributes = {**source.attributes, "residual": True}
+            block = propose("linear", (*source.inputs, residual), (source, value), value, LAW, readers, **attributes)
             if block:
                 rewrites[value] = block
+                break
                 break
     return graph.substitute(rewrites)

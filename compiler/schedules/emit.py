@@ -221,6 +221,16 @@ def gelu(x: Expression) -> Expression:
     return half + half * erf(x * number(0.7071067811865476))
 
 
+def gelu_tanh(x: Expression) -> Expression:
+    """x / 2 (1 + tanh z), written as x / (1 + e^-2z)."""
+    z = x * (number(0.7978845608028654) + number(0.035677408136300125) * x * x)
+    return x / (number(1.0) + exp(z * number(-2.0)))
+
+
+def relu(x: Expression) -> Expression:
+    return tirx.max(x, number(0.0))
+
+
 def tanh(x: Expression) -> Expression:
     return number(1.0) - number(2.0) / (exp(x * number(2.0)) + number(1.0))
 
@@ -231,3 +241,11 @@ def polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
     for coefficient in coefficients[1:]:
         total = total * x + number(coefficient)
     return total
+
+
+ACTIVATIONS: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu}
+
+
+def activate(name: str, x: Expression) -> Expression:
+    """An activation by its name; x itself where there is none."""
+    return ACTIVATIONS[name](x) if name else x

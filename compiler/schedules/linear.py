@@ -1,11 +1,12 @@
-"""x (R, K) @ weight (K, N) + bias, with an epilogue: GELU, a residual, LayerNorm of the rows.
+"""x (R, K) @ weight (K, N) + bias, with an epilogue: an activation, a residual, LayerNorm of the rows.
 
 Weights are packed in panels of `panel` columns, [N / panel][K][panel]. A task owns `row_block` rows and `panels_per_task`
 panels. It takes K in blocks of `depth_block`, so that a panel's block stays in the first-level cache while all of the task's rows
 pass over it; the inner loop keeps a register tile of at most `tile_rows` x `panel` sums over one block (Goto and van de Geijn
 2008, "Anatomy of High-Performance Matrix Multiplication", with packing done at compile time). Where LayerNorm follows, a task
 owns whole rows, and normalises them before it ends. Sizes of any kind work: the last panel is padded with zero weights, and its
-sums are written only where there is a column.
+sums are written only where there is a column. In groups, a panel's columns all read one part of x, so that nothing is
+multiplied by zero.
 """
 
 from collections.abc import Iterator
@@ -46,6 +47,9 @@ class Linear:
     """What makes one linear kernel differ from another.
 
     Attributes:
+        depth: columns of x that one output column reads.
+        scaled: the residual has a factor a column.
+        groups: parts of x; there are `groups * repeats` blocks of output columns, the i-th reads the (i % groups)-th part.
         panel: columns a panel must have, as weights are packed already for another sequence length; None leaves the choice.
     """
 
@@ -55,6 +59,9 @@ class Linear:
     activation: str = ""
     residual: bool = False
     epsilon: float | None = None
+    scaled: bool = False
+    groups: int = 1
+    repeats: int = 1
     panel: int | None = None
 
     kind: ClassVar[str] = "linear"
@@ -64,15 +71,27 @@ class Linear:
         depth, width = value.inputs[1].shape
         attributes = value.attributes
         return cls(
-            rows, depth, width, attributes.get("activation", ""), attributes.get("residual", False), attributes.get("epsilon")
+            rows,
+            depth,
+            width,
+            attributes.get("activation", ""),
+            attributes.get("residual", False),
+            attributes.get("epsilon"),
+            attributes.get("scaled", False),
+            attributes.get("groups", 1),
+            attributes.get("repeats", 1),
         )
 
     @property
     def flops(self) -> int:
         return 2 * self.rows * self.depth * self.width
 
+    @property
+    def blocks(self) -> int:
+        return self.groups * self.repeats
+
     def panels(self, tile: Tile) -> int:
-        return -(-self.width // tile.panel)
+        return self.blocks * -(-self.width // self.blocks // tile.panel)
 
     def tasks(self, tile: Tile) -> int:
         return self.rows // tile.row_block * (self.panels(tile) // tile.panels_per_task)
@@ -118,7 +137,7 @@ class Linear:
                 panel = vectors * isa.lanes
                 if panel != (self.panel or panel):
                     continue
-                panels = -(-self.width // panel)
+                panels = self.panels(Tile(tile_rows, panel, 0, 0, 0))
                 shares = [panels] if self.epsilon is not None else _shares(panels)
                 for row_block in _row_blocks(self.rows, tile_rows):
                     for depth_block in _depth_blocks(self.depth):
@@ -128,12 +147,14 @@ class Linear:
     def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
         padded = self.panels(tile) * tile.panel
         names: list[tuple[str, tuple[int, ...], str]] = [
-            ("x", (self.rows, self.depth), "float32"),
+            ("x", (self.rows, self.depth * self.groups), "float32"),
             ("weight", (self.panels(tile), self.depth, tile.panel), "float32"),
             ("bias", (padded,), "float32"),
         ]
         if self.residual:
             names.append(("residual", (self.rows, self.width), "float32"))
+        if self.scaled:
+            names.append(("residual_scale", (self.width,), "float32"))
         if self.epsilon is not None:
             names += [("scale", (self.width,), "float32"), ("shift", (self.width,), "float32")]
         return [*names, ("y", (self.rows, self.width), "float32")]
@@ -143,14 +164,17 @@ class Linear:
         source, weight, bias, *rest = value.inputs
         assert weight.data is not None
         assert bias.data is not None
-        operands: list[Value | np.ndarray] = [source, pack(weight.data, tile.panel), pad(bias.data, tile.panel)]
+        weights = [pack(block, tile.panel) for block in np.split(weight.data, self.blocks, axis=1)]
+        biases = [pad(block, tile.panel) for block in np.split(bias.data, self.blocks)]
+        operands: list[Value | np.ndarray] = [source, np.concatenate(weights), np.concatenate(biases)]
         return operands + [item if item.data is None else item.data for item in rest]
 
     def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:
         def body(x: Any, weight: Any, bias: Any, *rest: Any) -> None:
             *extra, y = rest
             residual = extra.pop(0) if self.residual else None
-            groups = self.panels(tile) // tile.panels_per_task
+            residual_scale = extra.pop(0) if self.scaled else None
+            shares = self.panels(tile) // tile.panels_per_task
             with emit.tasks(self.tasks(tile)) as task:
                 sums = emit.local(tile.tile_rows * (tile.panel // isa.lanes), isa.lanes)
                 blocks = self.depth // tile.depth_block
@@ -159,10 +183,10 @@ class Linear:
                 if self.epsilon is not None:
                     scale, shift = extra
                     norm = emit.LayerNorm(self.width, isa.lanes, scale, shift, self.epsilon)
-                first_row = task // groups * tile.row_block
+                first_row = task // shares * tile.row_block
 
                 def block(number: Any, step: Any, first: bool, last: bool) -> None:
-                    panel = task % groups * tile.panels_per_task + step
+                    panel = task % shares * tile.panels_per_task + step
                     tiles_before = 0
                     for start, rows, count in row_tiles(tile.row_block, tile.tile_rows):
                         with emit.loop(count) as index:
@@ -171,7 +195,7 @@ class Linear:
                             self._begin(sums, bias, None if first else partial, at, panel, rows, tile, isa)
                             self._sum(x, weight, sums, first_row + at, panel, number * tile.depth_block, rows, tile, isa)
                             if last:
-                                self._write(y, residual, sums, first_row + at, panel, rows, tile, isa)
+                                self._write(y, residual, residual_scale, sums, first_row + at, panel, rows, tile, isa)
                             else:
                                 self._put_away(partial, sums, at, rows, tile, isa)
                         tiles_before += count
@@ -203,11 +227,13 @@ class Linear:
                 emit.store(sums, start, position, lane)
 
     def _sum(self, x: Any, weight: Any, sums: Any, row: Any, panel: Any, first: Any, rows: int, tile: Tile, isa: Isa) -> None:
-        """One register tile, one block of K."""
+        """One register tile, one block of K, of the panel's group."""
+        panels_a_block = self.panels(tile) // self.blocks
+        part = panel // panels_a_block % self.groups * self.depth if self.groups > 1 else 0
         with emit.loop(tile.depth_block) as k:
             for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
                 with emit.lanes(isa.lanes) as lane:
-                    product = x[row + index, first + k] * weight[panel, first + k, vector * isa.lanes + lane]
+                    product = x[row + index, part + first + k] * weight[panel, first + k, vector * isa.lanes + lane]
                     emit.store(sums, sums[at, lane] + product, at, lane)
 
     def _put_away(self, partial: Any, sums: Any, at: Any, rows: int, tile: Tile, isa: Isa) -> None:
@@ -215,19 +241,26 @@ class Linear:
             with emit.lanes(isa.lanes) as lane:
                 emit.store(partial, sums[position, lane], at + index, vector * isa.lanes + lane)
 
-    def _write(self, y: Any, residual: Any, sums: Any, row: Any, panel: Any, rows: int, tile: Tile, isa: Isa) -> None:
+    def _write(
+        self, y: Any, residual: Any, residual_scale: Any, sums: Any, row: Any, panel: Any, rows: int, tile: Tile, isa: Isa
+    ) -> None:
         """The epilogue, and the columns that exist."""
+        width, panels_a_block = self.width // self.blocks, self.panels(tile) // self.blocks
+        block = panel // panels_a_block if self.blocks > 1 else 0
         for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
-            column = panel * tile.panel + vector * isa.lanes
-            if self.activation == "gelu":
+            column = (panel - block * panels_a_block) * tile.panel + vector * isa.lanes
+            if self.activation:
                 with emit.lanes(isa.lanes) as lane:
-                    emit.store(sums, emit.gelu(sums[at, lane]), at, lane)
+                    emit.store(sums, emit.activate(self.activation, sums[at, lane]), at, lane)
 
-            def write(lane: Any, at: int = at, row: Any = row + index, column: Any = column) -> None:
-                added = sums[at, lane] if residual is None else sums[at, lane] + residual[row, column + lane]
-                emit.store(y, added, row, column + lane)
+            def write(lane: Any, at: int = at, row: Any = row + index, column: Any = block * width + column) -> None:
+                total = sums[at, lane]
+                if residual is not None:
+                    added = residual[row, column + lane]
+                    total = total + (added if residual_scale is None else added * residual_scale[column + lane])
+                emit.store(y, total, row, column + lane)
 
-            emit.within(self.width, column, isa.lanes, self.width % tile.panel != 0, write)
+            emit.within(width, column, isa.lanes, width % tile.panel != 0, write)
 
 
 def pack(weight: np.ndarray, panel: int) -> np.ndarray:

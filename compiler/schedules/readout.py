@@ -112,6 +112,9 @@ class Readout:
         elif item.operator == "sum":
             total = emit.Reduction(isa.lanes).sum(self._width(item.inputs[0]), lambda column: operands[0][column])
             emit.store(result, total, 0)
+        elif item.operator == "broadcast_to":
+            read = self._reader(item.inputs[0], operands[0])
+            emit.columns(width, isa.lanes, lambda column: emit.store(result, read(column), column))
         elif item.operator == "concat":
             start = 0
             for part, operand in zip(item.inputs, operands, strict=True):
@@ -140,6 +143,7 @@ class Readout:
         x, weight, bias = operands
         depth, width = item.inputs[1].shape
         vectors = range(tile.panel // isa.lanes)
+        activation = item.attributes.get("activation", "")
         sums = emit.local(len(vectors), isa.lanes)
         with emit.loop(-(-width // tile.panel)) as panel:
             for vector in vectors:
@@ -153,10 +157,7 @@ class Readout:
             for vector in vectors:
                 column = panel * tile.panel + vector * isa.lanes
                 with emit.when(column < width), emit.lanes(isa.lanes) as lane:
-                    total = sums[vector, lane]
-                    emit.store(
-                        result, emit.gelu(total) if item.attributes.get("activation") == "gelu" else total, column + lane
-                    )
+                    emit.store(result, emit.activate(activation, sums[vector, lane]), column + lane)
 
     def _token_sum(self, operands: list[Any], result: Any, width: int, isa: Isa) -> None:
         hidden, weights = operands

@@ -14,8 +14,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "sqrt": tirx.sqrt,
     "erf": emit.erf,
     "tanh": emit.tanh,
-    "nn.relu": lambda x: tirx.max(x, emit.number(0.0)),
-    "nn.gelu": emit.gelu,
+    **{f"nn.{name}": function for name, function in emit.ACTIVATIONS.items()},
 }
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda x, y: x + y,

@@ -9,12 +9,12 @@ from programs import op, operators, same_numbers, tensor, tokens, weights
 
 from compiler.graph import Graph, Value, constant
 from compiler.passes import fuse_layers
+from compiler.passes.activation_epilogue import activation_epilogue
 from compiler.passes.cancel_reshapes import cancel_reshapes
 from compiler.passes.distribute_qkv import distribute_qkv
 from compiler.passes.distribute_sum import distribute_sum
 from compiler.passes.embedding import embedding
 from compiler.passes.fold_affine import fold_affine
-from compiler.passes.gelu_epilogue import gelu_epilogue
 from compiler.passes.layer_norm_epilogue import layer_norm_epilogue
 from compiler.passes.linear import linear
 from compiler.passes.residual_epilogue import residual_epilogue
@@ -166,7 +166,7 @@ def test_a_matmul_with_its_epilogue(rows, depth, width, activation, residual, no
         value = op("add", value, y, shape=shape)
     value = layer_norm(value) if norm and not activation else value
     before = Graph((x, y), value)
-    after = layer_norm_epilogue(residual_epilogue(gelu_epilogue(linear(before))))
+    after = layer_norm_epilogue(residual_epilogue(activation_epilogue(linear(before))))
     assert operators(after) == ["linear"]
     same_numbers(before, after)
 

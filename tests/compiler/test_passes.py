@@ -5,18 +5,29 @@ import pytest
 
 from compiler.evaluate import evaluate
 from compiler.graph import INPUT, Graph, Member, Value, constant
+from compiler.passes.activation_epilogue import activation_epilogue
+from compiler.passes.affine import affine
 from compiler.passes.attention_mask import attention_mask
+from compiler.passes.batch_axis import batch_axis
 from compiler.passes.cancel_reshapes import cancel_reshapes
+from compiler.passes.compose_projections import compose_projections
 from compiler.passes.distribute_qkv import distribute_qkv
 from compiler.passes.distribute_sum import distribute_sum
 from compiler.passes.embedding import embedding
+from compiler.passes.embedding_sum import embedding_sum
 from compiler.passes.fold_affine import fold_affine
 from compiler.passes.fold_constants import fold_constants
 from compiler.passes.gather import gather
-from compiler.passes.gelu_epilogue import gelu_epilogue
+from compiler.passes.late_broadcasts import late_broadcasts
 from compiler.passes.layer_norm_epilogue import layer_norm_epilogue
 from compiler.passes.linear import linear
+from compiler.passes.move_transposes import move_transposes
+from compiler.passes.one_hot import one_hot
+from compiler.passes.pointwise_convolution import pointwise_convolution
 from compiler.passes.readout import readout
+from compiler.passes.recognise_activation import recognise_activation
+from compiler.passes.recognise_attention import recognise_attention
+from compiler.passes.recognise_layer_norm import recognise_layer_norm
 from compiler.passes.record_members import record_members
 from compiler.passes.residual_epilogue import residual_epilogue
 from compiler.passes.separate_matmul import separate_matmul
@@ -24,6 +35,7 @@ from compiler.passes.separate_vectors import separate_vectors
 from compiler.passes.token_sums import token_sums
 from compiler.passes.token_tables import token_tables
 from compiler.passes.transpose import transpose
+from compiler.passes.trigram_embedding import trigram_embedding
 from compiler.passes.write_out import write_out
 
 S, H, A = 6, 8, 2
@@ -163,7 +175,7 @@ def test_the_mask_is_looked_up_inside_attention():
 
 def test_gelu_joins_the_block_before_it():
     before = graph(op("nn.gelu", projected(HIDDEN, 4), shape=(1, S, 4)))
-    after = gelu_epilogue(before)
+    after = activation_epilogue(before)
     assert operators(after) == ["linear"]
     same_numbers(before, after)
 
@@ -171,7 +183,7 @@ def test_gelu_joins_the_block_before_it():
 def test_a_block_that_others_read_too_keeps_its_result():
     up = projected(HIDDEN)
     before = graph(op("add", op("nn.gelu", up, shape=(1, S, H)), up, shape=(1, S, H)))
-    assert "nn.gelu" in operators(gelu_epilogue(before))
+    assert "nn.gelu" in operators(activation_epilogue(before))
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -353,3 +365,235 @@ def test_heads_are_split_and_joined_by_one_copy_each():
 def test_a_reshape_that_is_no_view_of_the_same_rows_stays():
     before = graph(op("abs", op("reshape", HIDDEN, shape=(1, H, S)), shape=(1, H, S)))
     assert operators(transpose(before)) == ["reshape", "abs"]
+
+
+GELU_TANH = 0.7978845608028654
+
+
+def number(value: float) -> Value:
+    return constant(np.array(value, np.float32))
+
+
+def spelled_gelu(form: str) -> Value:
+    shape = (1, S, H)
+    if form == "erf":
+        inner = op("erf", op("divide", HIDDEN, number(2**0.5), shape=shape), shape=shape)
+        return op(
+            "multiply", op("multiply", HIDDEN, op("add", inner, number(1), shape=shape), shape=shape), number(0.5), shape=shape
+        )
+    cubed = op("multiply", op("power", HIDDEN, number(3), shape=shape), number(0.044715), shape=shape)
+    inner = op("tanh", op("multiply", op("add", HIDDEN, cubed, shape=shape), number(GELU_TANH), shape=shape), shape=shape)
+    return op(
+        "multiply", op("multiply", number(0.5), HIDDEN, shape=shape), op("add", number(1), inner, shape=shape), shape=shape
+    )
+
+
+@pytest.mark.parametrize(("form", "name"), [("erf", "nn.gelu"), ("tanh", "nn.gelu_tanh")])
+def test_a_spelled_out_activation_is_recognised_and_keeps_its_members(form, name):
+    before = graph(spelled_gelu(form))
+    after = recognise_activation(before)
+    assert operators(after) == [name]
+    assert len(after.output.members) == len(operators(before))
+    same_numbers(before, after)
+
+
+def test_a_curve_that_is_no_activation_stays():
+    before = graph(op("multiply", op("tanh", HIDDEN, shape=(1, S, H)), HIDDEN, shape=(1, S, H)))
+    assert operators(recognise_activation(before)) == ["tanh", "multiply"]
+
+
+def spelled_layer_norm(form: str, epsilon: float = 1e-6) -> Value:
+    shape, column = (1, S, H), (1, S, 1)
+    mean = op("mean", HIDDEN, shape=column, axis=(2,))
+    away = op("subtract", HIDDEN, mean, shape=shape)
+    variance = op("mean", op("multiply", away, away, shape=shape), shape=column, axis=(2,))
+    deviation = op("sqrt", op("add", variance, number(epsilon), shape=column), shape=column)
+    if form == "torch":
+        return op(
+            "add", op("multiply", op("divide", away, deviation, shape=shape), weights(H), shape=shape), weights(H), shape=shape
+        )
+    factor = op("multiply", op("divide", number(1), deviation, shape=column), weights(H), shape=shape)
+    shift = op("subtract", weights(H), op("multiply", mean, factor, shape=shape), shape=shape)
+    return op("add", op("multiply", HIDDEN, factor, shape=shape), shift, shape=shape)
+
+
+@pytest.mark.parametrize("form", ["torch", "tensorflow"])
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-12])
+def test_a_spelled_out_layer_norm_is_recognised_with_its_epsilon(form, epsilon):
+    before = graph(spelled_layer_norm(form, epsilon))
+    after = recognise_layer_norm(before)
+    assert operators(after) == ["nn.layer_norm"]
+    assert after.output["epsilon"] == pytest.approx(epsilon)
+    same_numbers(before, after)
+
+
+def test_a_mean_that_is_only_subtracted_is_no_layer_norm():
+    mean = op("mean", HIDDEN, shape=(1, S, 1), axis=(2,))
+    before = graph(op("subtract", HIDDEN, mean, shape=(1, S, H)))
+    assert operators(recognise_layer_norm(before)) == ["mean", "subtract"]
+
+
+def spelled_attention(mask: str) -> Value:
+    def heads(axes: tuple[int, ...]) -> Value:
+        split = op("reshape", projected(HIDDEN), shape=(1, S, A, H // A))
+        return op("permute_dims", split, shape=tuple(split.shape[axis] for axis in axes), axes=axes)
+
+    shape = (1, A, S, S)
+    scores = op("matmul", heads((0, 2, 1, 3)), heads((0, 2, 3, 1)), shape=shape)
+    scores = op("divide", scores, number(2.0), shape=shape)
+    if mask == "added":
+        scores = op("add", scores, mask_scores(), shape=shape)
+    elif mask == "chosen":
+        padded = op(
+            "equal",
+            op("reshape", MASK, shape=(1, 1, 1, S), dtype="int32"),
+            constant(np.array(0)),
+            shape=(1, 1, 1, S),
+            dtype="bool",
+        )
+        scores = op("where", padded, number(-1e9), scores, shape=shape)
+    weights_ = op("nn.softmax", scores, shape=shape, axis=-1)
+    if mask == "chosen":
+        weights_ = op("where", op("isnan", weights_, shape=shape, dtype="bool"), number(0), weights_, shape=shape)
+    context = op("matmul", weights_, heads((0, 2, 1, 3)), shape=(1, A, S, H // A))
+    return op("reshape", op("permute_dims", context, shape=(1, S, A, H // A), axes=(0, 2, 1, 3)), shape=(1, S, H))
+
+
+@pytest.mark.parametrize("mask", ["none", "added", "chosen"])
+def test_a_spelled_out_attention_becomes_two_blocks(mask):
+    before = graph(spelled_attention(mask))
+    after = recognise_attention(before)
+    for run in (token_tables, cancel_reshapes, move_transposes, cancel_reshapes, distribute_qkv, attention_mask):
+        after = run(after)
+    assert operators(after) == ["linear", "attention"]
+    same_numbers(before, after)
+
+
+def test_a_softmax_over_queries_is_no_attention():
+    product = op("matmul", op("reshape", HIDDEN, shape=(1, A, S, H // A)), weights(1, A, H // A, S), shape=(1, A, S, S))
+    weights_ = op("nn.softmax", product, shape=(1, A, S, S), axis=2)
+    before = graph(op("matmul", weights_, op("reshape", HIDDEN, shape=(1, A, S, H // A)), shape=(1, A, S, H // A)))
+    assert "nn.softmax" in operators(recognise_attention(before))
+
+
+def test_no_norm_is_folded_into_the_matmul_before_it():
+    scaled = op("multiply", projected(HIDDEN), weights(H), shape=(1, S, H))
+    before = graph(op("add", scaled, weights(H), shape=(1, S, H)))
+    after = affine(before)
+    assert operators(after) == ["linear"]
+    assert not after.output.attributes
+    same_numbers(before, after)
+
+
+def test_no_norm_after_a_residual_scales_the_residual():
+    total = op("add", projected(HIDDEN), HIDDEN, shape=(1, S, H))
+    before = graph(op("add", op("multiply", total, weights(H), shape=(1, S, H)), weights(H), shape=(1, S, H)))
+    after = affine(residual_epilogue(before))
+    assert operators(after) == ["linear"]
+    assert after.output["scaled"]
+    same_numbers(before, after)
+
+
+def test_a_scale_stays_behind_an_activation():
+    activated = activation_epilogue(graph(op("nn.relu", projected(HIDDEN), shape=(1, S, H)))).output
+    before = graph(op("multiply", activated, weights(H), shape=(1, S, H)))
+    assert operators(affine(before)) == ["linear", "multiply"]
+
+
+def test_narrowed_queries_and_keys_are_composed_with_their_projections():
+    narrow = projected(HIDDEN)
+    before = graph(attention((), sources=(narrow, narrow, HIDDEN)))
+    after = distribute_qkv(compose_projections(before))
+    assert operators(after) == ["linear", "attention"]
+    same_numbers(before, after)
+
+
+def test_grouped_convolutions_become_grouped_blocks_without_transposes():
+    kernel, bias = weights(2 * H, H // 2, 1), weights(1, 2 * H, 1)
+    channels_first = op("permute_dims", HIDDEN, shape=(1, H, S), axes=(0, 2, 1))
+    convolved = op("nn.conv1d", channels_first, kernel, shape=(1, 2 * H, S), groups=2, strides=(1,), padding=(0, 0))
+    biased = op("nn.relu", op("add", convolved, bias, shape=(1, 2 * H, S)), shape=(1, 2 * H, S))
+    before = graph(op("permute_dims", biased, shape=(1, S, 2 * H), axes=(0, 2, 1)))
+    after = activation_epilogue(affine(cancel_reshapes(move_transposes(pointwise_convolution(before)))))
+    assert operators(after) == ["linear"]
+    assert after.output["groups"] == 2
+    same_numbers(before, after)
+
+
+def test_a_transpose_moves_past_the_reshape_that_splits_heads():
+    channels_first = op("permute_dims", HIDDEN, shape=(1, H, S), axes=(0, 2, 1))
+    split = op("reshape", channels_first, shape=(1, A, H // A, S))
+    before = graph(op("permute_dims", split, shape=(1, S, A, H // A), axes=(0, 3, 1, 2)))
+    after = cancel_reshapes(move_transposes(before))
+    assert operators(after) == ["reshape"]
+    same_numbers(before, after)
+
+
+def test_a_transpose_stays_before_a_reshape_that_mixes_its_axes():
+    channels_first = op("permute_dims", HIDDEN, shape=(1, H, S), axes=(0, 2, 1))
+    before = graph(op("reshape", channels_first, shape=(1, S, H)))
+    assert operators(move_transposes(before)) == ["permute_dims", "reshape"]
+
+
+def trigrams(table: Value) -> Value:
+    rows = op("take", table, IDS, shape=(1, S, 4), axis=0)
+    after = op("strided_slice", rows, shape=(1, S - 1, 4), arguments=((1,), (1,), (S,), (1,)))
+    ahead = op("strided_slice", rows, shape=(1, S - 1, 4), arguments=((1,), (0,), (S - 1,), (1,)))
+    nexts = op("nn.pad", after, shape=(1, S, 4), pad_width=(0, 0, 0, 1, 0, 0), pad_value=0.0)
+    befores = op("nn.pad", ahead, shape=(1, S, 4), pad_width=(0, 0, 1, 0, 0, 0), pad_value=0.0)
+    return op("concat", nexts, rows, befores, shape=(1, S, 12), axis=2)
+
+
+def test_rows_of_a_token_and_its_neighbours_are_one_gather():
+    before = graph(trigrams(weights(20, 4)))
+    after = trigram_embedding(before)
+    assert operators(after) == ["embedding"]
+    assert after.output["neighbours"]
+    same_numbers(before, after)
+
+
+def test_rows_added_to_a_projection_become_its_residual():
+    segments = op("take", weights(2, H), TYPES, shape=(1, S, H), axis=0)
+    total = op("add", op("add", projected(HIDDEN), weights(1, S, H), shape=(1, S, H)), segments, shape=(1, S, H))
+    before = graph(total)
+    after = residual_epilogue(embedding_sum(before))
+    assert sorted(operators(after)) == ["embedding", "linear"]
+    assert after.output["residual"]
+    same_numbers(before, after)
+
+
+def test_a_one_hot_product_is_a_gather():
+    encoding = op("one_hot", TYPES, shape=(1, S, 2), depth=2)
+    before = graph(op("matmul", encoding, weights(2, H), shape=(1, S, H)))
+    after = one_hot(before)
+    assert operators(after) == ["take"]
+    same_numbers(before, after)
+
+
+def test_a_mask_spread_over_columns_stays_one_number_a_token():
+    bits = op("reshape", MASK, shape=(1, S, 1), dtype="int32")
+    spread = op("astype", op("broadcast_to", bits, shape=(1, S, H), dtype="int32"), shape=(1, S, H))
+    total = op("sum", op("multiply", HIDDEN, spread, shape=(1, S, H)), shape=(1, H), axis=(1,))
+    count = op("clip", op("sum", spread, shape=(1, H), axis=(1,)), shape=(1, H), arguments=(1e-9, float("inf")))
+    before = graph(op("divide", total, count, shape=(1, H)))
+    after = readout(token_sums(token_tables(late_broadcasts(before))))
+    assert operators(after) == ["readout"]
+    same_numbers(before, after)
+
+
+def test_rows_without_a_batch_axis_get_it_back():
+    rows = op("reshape", HIDDEN, shape=(S, H))
+    product = op("add", op("matmul", rows, weights(H, H), shape=(S, H)), weights(H), shape=(S, H))
+    total = op("add", product, rows, shape=(S, H))
+    before = graph(op("reshape", total, shape=(1, S, H)))
+    after = cancel_reshapes(batch_axis(before))
+    assert operators(after) == ["matmul", "add", "add"]
+    same_numbers(before, after)
+
+
+def test_layers_that_share_a_weight_share_its_transpose():
+    shared = weights(H, H)
+    first = op("matmul", HIDDEN, op("permute_dims", shared, shape=(H, H), axes=(1, 0)), shape=(1, S, H))
+    second = op("matmul", first, op("permute_dims", shared, shape=(H, H), axes=(1, 0)), shape=(1, S, H))
+    after = fold_constants(graph(second))
+    assert after.output.inputs[1] is after.output.inputs[0].inputs[1]

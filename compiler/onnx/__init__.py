@@ -1,0 +1,1 @@
+"""ONNX files into the compiler's own graph: `program.import_onnx`."""
