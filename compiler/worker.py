@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
 from math import prod
@@ -72,9 +73,11 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     kernels = {block: compiled[specs[block]] for block in blocks}
     progress("planning memory and packing weights")
     plan = make_plan(graph, kernels, isa)
-    plan.weights.write(folder / WEIGHTS)
-    progress("linking")
-    _link(plan, isa, folder)
+    with ThreadPoolExecutor(1) as beside:
+        written = beside.submit(plan.weights.write, folder / WEIGHTS)
+        progress("linking")
+        _link(plan, isa, folder)
+        written.result()
     progress("comparing with torch's answers")
     error = _check(folder, Path(job["samples"]), job["tolerance"])
     report = {
@@ -117,8 +120,10 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
         source = Path(scratch) / "plan.c"
         source.write_text(plan_source(plan, isa))
         inputs = [*(zig.RUNTIME / name for name in RUNTIME_SOURCES), source, *objects]
-        zig.link_shared(inputs, folder / LIBRARY, isa)
-        zig.link_static([zig.RUNTIME / "bench.c", *inputs], folder / "bench", isa)
+        with ThreadPoolExecutor(1) as beside:
+            library = beside.submit(zig.link_shared, inputs, folder / LIBRARY, isa)
+            zig.link_static([zig.RUNTIME / "bench.c", *inputs], folder / "bench", isa)
+            library.result()
     shutil.copy(zig.RUNTIME / "pocketformer.h", folder)
 
 
