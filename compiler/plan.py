@@ -93,6 +93,7 @@ class Weights:
         self.size = HEADER_BYTES
         self._known: dict[bytes, int] = {}
         self._by_start: dict[bytes, list[tuple[int, np.ndarray]]] = {}
+        self._digest: bytes | None = None
 
     def add(self, array: np.ndarray) -> int:
         """Offset in bytes."""
@@ -111,10 +112,13 @@ class Weights:
         return self._known[key]
 
     def digest(self) -> bytes:
-        total = hashlib.sha256()
-        for array in self.arrays:
-            total.update(array.data)
-        return total.digest()
+        """Of all arrays; once it is asked for, none may be added."""
+        if self._digest is None:
+            total = hashlib.sha256()
+            for array in self.arrays:
+                total.update(array.data)
+            self._digest = total.digest()
+        return self._digest
 
     def write(self, path: Path) -> None:
         with path.open("wb") as file:

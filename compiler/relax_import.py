@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.graph import INPUT, Graph, Member, Value, constant
+from compiler.torch_load import load_program
 from data.errors import CompileError
 
 MASKED_SCORE = -1e30
@@ -16,11 +17,10 @@ def import_program(path: Path) -> Graph:
     Raises:
         CompileError: not such a file, or an operator that TVM's importer does not know.
     """
-    import torch
     from tvm.relax.frontend.torch import from_exported_program
 
     try:
-        program = torch.export.load(path)
+        program = load_program(path)
     except Exception as error:
         raise CompileError(f"{path.name} is not a torch.export program: {_first_line(error)}") from error
     try:

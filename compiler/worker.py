@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
 from itertools import zip_longest
@@ -73,9 +74,11 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     more, more_missing = _kernels(shorter, kernels, isa, progress)
     progress("planning memory and packing weights")
     plan = make_plan([graph, *shorter], {**kernels, **more}, isa)
-    plan.weights.write(folder / WEIGHTS)
-    progress("linking")
-    _link(plan, isa, folder)
+    with ThreadPoolExecutor(1) as beside:
+        written = beside.submit(plan.weights.write, folder / WEIGHTS)
+        progress("linking")
+        _link(plan, isa, folder)
+        written.result()
     original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
     progress(f"comparing with {original}'s answers")
     error = check(folder, samples, job["tolerance"], original)
@@ -159,8 +162,10 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
         source = Path(scratch) / "plan.c"
         source.write_text(plan_source(plan, isa))
         inputs = [*(zig.RUNTIME / name for name in RUNTIME_SOURCES), source, *objects]
-        zig.link_shared(inputs, folder / LIBRARY, isa)
-        zig.link_static([zig.RUNTIME / "bench.c", *inputs], folder / "bench", isa)
+        with ThreadPoolExecutor(1) as beside:
+            library = beside.submit(zig.link_shared, inputs, folder / LIBRARY, isa)
+            zig.link_static([zig.RUNTIME / "bench.c", *inputs], folder / "bench", isa)
+            library.result()
     shutil.copy(zig.RUNTIME / "pocketformer.h", folder)
 
 

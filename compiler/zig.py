@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from compiler.isa import Isa
@@ -31,11 +32,16 @@ def link_native(inputs: Sequence[Path], output: Path) -> None:
 
 
 def prepare(isa: Isa, folder: Path) -> None:
-    """Build zig's libc once per machine (half a minute), ahead of the first link."""
+    """Build zig's libc once per machine (half a minute), ahead of the first link; nothing where that has been done."""
+    targets = f"{isa.zig_shared}-{isa.zig_static}-{version('ziglang')}"
+    done = subfolder("cache", "zig") / f"prepared-{targets}"
+    if done.exists():
+        return
     source = folder / "empty.c"
     source.write_text(EMPTY_PROGRAM)
     link_shared([source], folder / "empty.so", isa)
     link_static([source], folder / "empty", isa)
+    done.touch()
 
 
 def _run(arguments: list[str], output: Path) -> None:
