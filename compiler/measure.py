@@ -17,7 +17,8 @@ from data.errors import Cancelled, MeasureError
 PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)  # before each attempt
 AGREEING = 1.05  # ratio of two medians up to which they say the same
 UNSTABLE_SPREAD = 0.35  # (p90 - p10) / median above which a measurement is taken again
-MOST_WAITED = 0.2  # share of the time that others had the cores: beyond it even the median run was interrupted
+MOST_WAITED = 0.2  # share of the time that others had the cores, up to which the median run was not interrupted
+TOO_BUSY = 0.45  # beyond it hardly a run was not
 POLL_S = 0.1
 BENCH_TIMEOUT_S = 300
 
@@ -111,9 +112,9 @@ def measure_lengths(
 
 
 def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -> Latency:
-    """The first steady attempt, each on a quiet machine. One during which other programs had the cores does not count. On a virtual
-    machine whose host is shared, runs are interrupted at random, which widens the spread but hardly moves the fastest medians: when
-    the two lowest agree, the lower one is taken, spread and all.
+    """The first steady attempt, each on a quiet machine, for which other programs did not take the cores. Where programs or, on a
+    virtual machine, other guests interrupt runs at random, the spread widens but the fastest medians hardly move: when the two
+    lowest agree, the lower one is taken, spread and all. An attempt for which the cores were taken most of the time never counts.
 
     Raises:
         MeasureError: neither came about.
@@ -124,10 +125,10 @@ def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -
         time.sleep(pause_s)
         with quiet(should_stop):
             latency = attempt()
-        if latency.waited > MOST_WAITED:
-            waited = max(waited, latency.waited)
+        waited = max(waited, latency.waited)
+        if latency.waited > TOO_BUSY:
             continue
-        if latency.spread <= UNSTABLE_SPREAD:
+        if latency.waited <= MOST_WAITED and latency.spread <= UNSTABLE_SPREAD:
             return latency
         seen = sorted([*seen, latency], key=lambda each: each.median_ms)
         if len(seen) >= 3 and seen[1].median_ms <= AGREEING * seen[0].median_ms:

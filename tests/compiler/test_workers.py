@@ -49,7 +49,7 @@ def job(request_: BuildRequest, folder: Path) -> Iterator[workers.Worker]:
     """A compiling process that has started; it is ended with the block."""
     folder.mkdir(parents=True)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        worker = workers.start_worker({**vars(request_), "folder": folder}, output, errors)
+        worker = workers.start_worker({"job": "compile", **vars(request_), "folder": folder}, output, errors)
         try:
             assert settles(lambda: worker.wait(0.02) or worker.pid is not None)
             yield worker
@@ -112,7 +112,7 @@ def test_a_server_that_dies_before_it_can_fork_leaves_the_job_to_a_process_of_it
     folder = tmp_path / "one"
     folder.mkdir()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        worker = workers.start_worker({**vars(request_), "folder": folder}, output, errors)
+        worker = workers.start_worker({"job": "compile", **vars(request_), "folder": folder}, output, errors)
         try:
             server().kill()
             assert settles(lambda: worker.wait(0.02))
