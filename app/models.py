@@ -31,7 +31,7 @@ class BundledModel:
 
     def __init__(self, bundle: Bundle) -> None:
         self._written = str(bundle.model["architecture"])
-        self._flops = int(json.loads((bundle.folder / "plan.json").read_text())["flops"])
+        self._plan = bundle.folder / "plan.json"
 
     def __str__(self) -> str:
         return self._written
@@ -41,7 +41,7 @@ class BundledModel:
         try:
             return Architecture.parse(self._written).flops(seq_len)
         except ModelError:
-            return self._flops
+            return int(json.loads(self._plan.read_text())["flops"])
 
 
 def check_batch(batch: int) -> None:
