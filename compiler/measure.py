@@ -17,8 +17,7 @@ from data.errors import Cancelled, MeasureError
 PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)  # before each attempt
 AGREEING = 1.05  # ratio of two medians up to which they say the same
 UNSTABLE_SPREAD = 0.35  # (p90 - p10) / median above which a measurement is taken again
-MOST_WAITED = 0.2  # share of the time that others had the cores, up to which the median run was not interrupted
-TOO_BUSY = 0.45  # beyond it hardly a run was not
+MOST_WAITED = 0.45  # share of the time that others had the cores, beyond which hardly a run was not interrupted
 POLL_S = 0.1
 BENCH_TIMEOUT_S = 300
 
@@ -112,9 +111,9 @@ def measure_lengths(
 
 
 def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -> Latency:
-    """The first steady attempt, each on a quiet machine, for which other programs did not take the cores. Where programs or, on a
-    virtual machine, other guests interrupt runs at random, the spread widens but the fastest medians hardly move: when the two
-    lowest agree, the lower one is taken, spread and all. An attempt for which the cores were taken most of the time never counts.
+    """The first steady attempt, each on a quiet machine. Where programs or, on a virtual machine, other guests interrupt runs at
+    random, the spread widens but the fastest medians hardly move: when the two lowest agree, the lower one is taken, spread and
+    all. An attempt during which others had the cores about half of the time never counts, as it may be slow and steady.
 
     Raises:
         MeasureError: neither came about.
@@ -126,9 +125,9 @@ def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -
         with quiet(should_stop):
             latency = attempt()
         waited = max(waited, latency.waited)
-        if latency.waited > TOO_BUSY:
+        if latency.waited > MOST_WAITED:
             continue
-        if latency.waited <= MOST_WAITED and latency.spread <= UNSTABLE_SPREAD:
+        if latency.spread <= UNSTABLE_SPREAD:
             return latency
         seen = sorted([*seen, latency], key=lambda each: each.median_ms)
         if len(seen) >= 3 and seen[1].median_ms <= AGREEING * seen[0].median_ms:

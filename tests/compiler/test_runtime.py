@@ -12,7 +12,7 @@ from itertools import zip_longest
 import numpy as np
 import pytest
 
-from compiler.measure import MOST_WAITED, Latency, measure, steadiest
+from compiler.measure import Latency, measure, steadiest
 from compiler.session import Session
 from data.errors import CompileError, MeasureError, UsageError
 
@@ -175,10 +175,6 @@ def test_an_attempt_while_others_had_the_cores_does_not_count(impatient):
     assert steadiest(attempts((9.0, 0.1), (5.0, 0.1), waited=(0.6,))).median_ms == 5.0
 
 
-def test_lowest_medians_that_agree_count_beside_programs_that_take_some_of_the_cores(impatient):
-    assert steadiest(attempts((5.1, 0.1), (9.0, 0.1), (5.0, 0.1), waited=(0.3, 0.3, 0.3))).median_ms == 5.0
-
-
 def test_cores_that_others_never_leave_are_an_error(impatient):
     with pytest.raises(MeasureError, match="other programs had the cores 60% of the time"):
         steadiest(attempts(*[(9.0, 0.1)] * 6, waited=(0.5, 0.6, 0.5, 0.5, 0.5, 0.5)))
@@ -193,7 +189,7 @@ def test_bench_tells_how_long_it_waited_for_the_cores(compiled):
             done = subprocess.run([*on_one_core, *bench], capture_output=True, check=True)
         finally:
             rival.kill()
-    assert json.loads(done.stdout)["waited"] > MOST_WAITED
+    assert json.loads(done.stdout)["waited"] > 0.3
 
 
 def test_a_program_that_fails_is_a_measure_error(compiled, tmp_path):
