@@ -140,4 +140,11 @@ def fuse(operator: str, inputs: Iterable[Value], of: Iterable[Value], result: Va
     return Value(operator, tuple(inputs), result.shape, result.dtype, attributes, members=members, laws=tuple(laws))
 
 
+def to_fixed_point(graph: Graph, rewrite: Callable[[Value], Value | None]) -> Graph:
+    """The graph with every value replaced by its rewrite, again and again until none has one."""
+    while rewrites := {value: better for value in graph.values() if (better := rewrite(value)) is not None}:
+        graph = graph.substitute(rewrites)
+    return graph
+
+
 Pass = Callable[[Graph], Graph]

@@ -7,19 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from compiler.graph import Graph, Value, constant
+from compiler.graph import Graph, Value, constant, to_fixed_point
 from compiler.passes.move_transposes import UNARY
 
 ROWWISE = UNARY | {"nn.layer_norm"}
 
 
 def batch_axis(graph: Graph) -> Graph:
-    """To a fixed point."""
-    while True:
-        rewrites = {value: moved for value in graph.values() if (moved := _moved(value)) is not None}
-        if not rewrites:
-            return graph
-        graph = graph.substitute(rewrites)
+    return to_fixed_point(graph, _moved)
 
 
 def _moved(value: Value) -> Value | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from compiler.graph import Graph, Value, constant
+from compiler.graph import Graph, Value, constant, to_fixed_point
 from compiler.passes.cancel_reshapes import RESHAPES
 from compiler.passes.recognise_activation import ELEMENTWISE
 
@@ -17,12 +17,8 @@ LAW = "commutative: transpose moved to where it cancels"
 
 
 def move_transposes(graph: Graph) -> Graph:
-    """To a fixed point: every step moves a transpose nearer to the output."""
-    while True:
-        rewrites = {value: moved for value in graph.values() if (moved := _moved(value)) is not None}
-        if not rewrites:
-            return graph
-        graph = graph.substitute(rewrites)
+    """Every step moves a transpose nearer to the output."""
+    return to_fixed_point(graph, _moved)
 
 
 def _moved(value: Value) -> Value | None:
