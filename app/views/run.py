@@ -1,6 +1,7 @@
 """The Run page: one search, live. The URL names the run (`?run=`) and the trial shown (`&trial=`); all else is in the store."""
 
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from data.errors import PocketformerError
 from data.records import ArtifactRef
 
 REFRESH_S = 2.0
+STYLE = Path(__file__).with_name("run.css")
 
 
 def page() -> None:
@@ -29,6 +31,7 @@ def page() -> None:
         st.error(wording.markdown(str(error)), icon=":material/error:")
         recent.runs_list()
         return
+    st.html(STYLE)
     heading(view)
     st.fragment(shown_plainly()(live), run_every=None if view.run.over else REFRESH_S)(run_id)
 

@@ -11,6 +11,7 @@ import pytest
 import stories
 from browser import NARROW, ROOT, WIDE, chromium, environment_of, require_chromium, served_page, settle, tab
 
+from compiler.quiet import quiet
 from data.records import Note
 from data.store import open_store
 
@@ -141,6 +142,22 @@ def test_two_browsers_watch_a_run_live_and_one_cancels_it(site, browser):
         for page in (one, two):
             page.get_by_text("The run was cancelled.").wait_for()
             assert page.get_by_role("button", name="Cancel run").count() == 0
+
+
+def test_the_page_stays_as_it_is_while_a_latency_is_taken(site, browser):
+    """Whatever moves in a browser takes cores from the measurement beside it, and a faded page reads as an outage."""
+    url, store = site
+    run_id = stories.live(store, "20261121-140000-calm")
+    with tab(browser) as page:
+        page.goto(f"{url}/run?run={run_id}")
+        settle(page)
+        with quiet():
+            page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'running'")
+            before = page.screenshot()
+            page.wait_for_timeout(2500)  # Streamlit fades what is not drawn again after half a second
+            assert page.locator("[data-stale=true]").count() > 0
+            seen = {page.screenshot() for _ in range(5)}
+        assert seen == {before}
 
 
 def test_a_run_that_is_done_appears_with_its_bundle_without_a_reload(site, browser):
