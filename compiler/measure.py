@@ -17,7 +17,7 @@ from data.errors import Cancelled, MeasureError
 PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)  # before each attempt
 AGREEING = 1.05  # ratio of two medians up to which they say the same
 UNSTABLE_SPREAD = 0.35  # (p90 - p10) / median above which a measurement is taken again
-MOST_WAITED = 0.45  # share of the time that others had the cores, beyond which hardly a run was not interrupted
+MOST_WAITED = 0.3  # share of the time that others had the cores; with two pages open on this machine, up to 0.2
 POLL_S = 0.1
 BENCH_TIMEOUT_S = 300
 
@@ -113,7 +113,7 @@ def measure_lengths(
 def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -> Latency:
     """The first steady attempt, each on a quiet machine. Where programs or, on a virtual machine, other guests interrupt runs at
     random, the spread widens but the fastest medians hardly move: when the two lowest agree, the lower one is taken, spread and
-    all. An attempt during which others had the cores about half of the time never counts, as it may be slow and steady.
+    all. An attempt during which others had the cores for more than `MOST_WAITED` never counts, as it may be slow and steady.
 
     Raises:
         MeasureError: neither came about.

@@ -56,9 +56,13 @@ def quiet(should_stop: ShouldStop = never) -> Iterator[None]:
 
 
 def _lock(name: str, mode: int, should_stop: ShouldStop = never) -> int:
-    """An open descriptor that holds the lock; closing it releases."""
+    """An open descriptor that holds the lock; closing it releases. Only what can be stopped looks again and again: beside a
+    measurement that takes a part of its cores."""
     descriptor = os.open(subfolder("locks") / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if should_stop is never:
+            fcntl.flock(descriptor, mode)
+            return descriptor
         while True:
             try:
                 fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
