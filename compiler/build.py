@@ -12,6 +12,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,15 +222,16 @@ def _tell(output: Any, told: int, log: Callable[[str], None] | None) -> int:
 
 
 def _resident_mb(pid: int) -> int:
+    """Of a process, and what its children hold beside it: forks share most of their memory with it."""
     import psutil
 
     total = 0
-    try:
+    with suppress(psutil.Error):
         process = psutil.Process(pid)
-        for member in (process, *process.children(recursive=True)):
-            total += member.memory_info().rss
-    except psutil.Error:
-        pass
+        total = process.memory_info().rss
+        for child in process.children(recursive=True):
+            with suppress(psutil.Error):
+                total += child.memory_full_info().uss
     return total >> 20
 
 

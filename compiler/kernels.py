@@ -4,7 +4,11 @@ import ctypes
 import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +17,7 @@ import numpy as np
 
 from compiler import cache, zig
 from compiler.graph import Value
-from compiler.isa import Isa
+from compiler.isa import Isa, cores
 from compiler.quiet import busy, quiet
 from compiler.schedules import Spec
 from compiler.schedules.attention import Attention
@@ -41,6 +45,7 @@ ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so t
 TUNING_ROUNDS = 12  # short and many: others' use of the machine comes in bursts, and the best round is the one without
 TUNING_ROUND_US = 2000.0
 COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a last-level cache has for one program
+RANDOM_NUMBERS = 1 << 14
 TILES: dict[str, Callable[..., Any]] = {
     "linear": LinearTile,
     "attention": AttentionTile,
@@ -133,12 +138,16 @@ def compile_kernels(
 def _compile_missing(
     specs: Sequence[Spec], keys: dict[Spec, str], isa: Isa, threads: int, folder: Path, log: Callable[[str], None]
 ) -> None:
-    candidates: dict[Spec, list[Kernel]] = {}
-    for spec in specs:
-        log(f"compiling {spec.kind} kernel")
-        tiles = spec.tiles(isa, threads)
-        candidates[spec] = [_compile(spec, tile, index, keys[spec], isa, folder) for index, tile in enumerate(tiles)]
-    times_us = _time([kernel for group in candidates.values() for kernel in group], isa, threads, folder)
+    choices = [
+        _Choice(spec, tile, f"pf_{spec.kind}_{keys[spec][: cache.SYMBOL_DIGITS]}_{index}")
+        for spec in specs
+        for index, tile in enumerate(spec.tiles(isa, threads))
+    ]
+    log(f"compiling {len(specs)} kernels, {len(choices)} tiles in all")
+    compiled = _compile_side_by_side(choices, isa, folder)
+    candidates = {spec: [kernel for kernel in compiled if kernel.spec == spec] for spec in specs}
+    log(f"timing {len(choices)} tiles")
+    times_us = _time(compiled, isa, threads, folder)
     for spec, group in candidates.items():
         best = min(group, key=lambda kernel: times_us[kernel.symbol])
         facts = {
@@ -152,16 +161,45 @@ def _compile_missing(
         cache.put(keys[spec], best.object, facts)
 
 
-def _compile(spec: Spec, tile: Any, index: int, key: str, isa: Isa, folder: Path) -> Kernel:
+@dataclass(frozen=True)
+class _Choice:
+    """One tile that a kernel may have, and the name of its function."""
+
+    spec: Spec
+    tile: Any
+    symbol: str
+
+
+def _compile_side_by_side(choices: Sequence[_Choice], isa: Isa, folder: Path) -> list[Kernel]:
+    """TVM compiles on one thread, so forks of this process, which have imported it already, share the work.
+
+    Raises:
+        CompileError: one of them crashed.
+    """
+    import tvm  # noqa: F401
+
+    compile_one = partial(_compile, isa=isa, folder=folder)
+    processes = min(cores(), len(choices))
+    if processes == 1:
+        return [compile_one(choice) for choice in choices]
+    try:
+        with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+            return list(pool.map(compile_one, choices))
+    except BrokenProcessPool:
+        raise CompileError(
+            "the compiler crashed on a kernel; try again, and if that does not help, report the architecture"
+        ) from None
+
+
+def _compile(choice: _Choice, isa: Isa, folder: Path) -> Kernel:
     import tvm
 
-    symbol = f"pf_{spec.kind}_{key[: cache.SYMBOL_DIGITS]}_{index}"
-    path = folder / f"{symbol}.o"
+    path = folder / f"{choice.symbol}.o"
     with busy():
-        function = spec.build(tile, isa, symbol)
+        function = choice.spec.build(choice.tile, isa, choice.symbol)
         module = tvm.compile(function.tir, target=tvm.target.Target(isa.target()))
         module.mod.write_to_file(str(path), "o")
-    return Kernel(spec, tile, symbol, path, function.scratch_bytes, 0.0)
+    return Kernel(choice.spec, choice.tile, choice.symbol, path, function.scratch_bytes, 0.0)
 
 
 class _Tensor(ctypes.Structure):
@@ -189,7 +227,7 @@ def _time(kernels: Sequence[Kernel], isa: Isa, threads: int, folder: Path) -> di
     loaded.pf_kernel_error.restype = ctypes.c_char_p
     results: dict[str, float] = {}
     cold = aligned((COLD_BYTES // 4,), "float32")
-    cold[...] = np.resize(np.random.default_rng(0).standard_normal(1 << 16, np.float32), cold.shape)
+    _fill(cold)
     with quiet():
         operands = {kernel.symbol: _tensors(kernel) for kernel in kernels}
         for _ in range(TUNING_ROUNDS):
@@ -216,20 +254,28 @@ def _time_once(loaded: ctypes.CDLL, kernel: Kernel, tensors: Any, cold: np.ndarr
 
 def _tensors(kernel: Kernel) -> tuple[Any, list[np.ndarray]]:
     """Descriptors and the aligned arrays they point to."""
-    random = np.random.default_rng(0)
     arrays = []
     parameters = kernel.spec.parameters(kernel.tile)
     tensors = (_Tensor * len(parameters))()
-    for tensor, (_, shape, dtype) in zip(tensors, parameters, strict=True):
+    for tensor, (name, shape, dtype) in zip(tensors, parameters, strict=True):
         array = aligned(shape, dtype)
-        if dtype == "float32":
-            array[...] = random.standard_normal(shape, np.float32)
+        if dtype == "float32" and name != "weight":  # that one is read from the cold memory
+            _fill(array)
         arrays.append(array)
         tensor.data = array.ctypes.data
         tensor.device_type, tensor.axes = 1, len(shape)
         tensor.type_code, tensor.type_bits, tensor.type_lanes = 2 if dtype == "float32" else 0, 32, 1
         tensor.shape = (ctypes.c_int64 * len(shape))(*shape)
     return tensors, arrays
+
+
+def _fill(array: np.ndarray) -> None:
+    """Normally distributed numbers, the same few thousand over and over: drawing a million takes longer than timing on them."""
+    few = np.random.default_rng(0).standard_normal(min(array.size, RANDOM_NUMBERS), np.float32)
+    flat = array.reshape(-1)
+    whole = flat.size // few.size * few.size
+    flat[:whole].reshape(-1, few.size)[...] = few
+    flat[whole:] = few[: flat.size - whole]
 
 
 def aligned(shape: tuple[int, ...], dtype: str, alignment: int = 64) -> np.ndarray:

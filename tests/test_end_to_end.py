@@ -133,10 +133,10 @@ def kill_child(server: subprocess.Popen, name: str) -> None:
     pytest.fail(f"serve has no process {name}")
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 400) -> None:
+def wait_until(condition: Callable[[], bool], what: str, account: Callable[[], str], timeout_s: float = 400) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:g} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:g} s\n{account()}"
         time.sleep(0.5)
 
 
@@ -158,6 +158,11 @@ def test_two_searches_started_in_browsers_survive_every_kill_and_end_in_a_downlo
                 page.wait_for_url("**/run?run=*")
             started = [run.run_id for run in store.runs() if run.run_id not in known]
             assert len(started) == 2
+
+            def account() -> str:
+                events = [f"{event.at:%T} {run_id} {event.message}" for run_id in started for event in store.events(run_id)]
+                return "\n".join([*events, (home / "serve.log").read_text(errors="replace")[-3000:]])
+
             for name in PROCESS_NAMES:
                 done = sum(len(store.commands(run_id, status="done")) for run_id in started)
                 kill_child(server, name)
@@ -167,8 +172,9 @@ def test_two_searches_started_in_browsers_survive_every_kill_and_end_in_a_downlo
                         or all(store.run(run_id).over for run_id in started)
                     ),
                     f"progress after the end of {name}",
+                    account,
                 )
-            wait_until(lambda: all(store.run(run_id).over for run_id in started), "the end of both runs")
+            wait_until(lambda: all(store.run(run_id).over for run_id in started), "the end of both runs", account)
             for run_id in started:
                 assert store.run(run_id).status == "done", store.run(run_id).error
                 numbers = [trial.trial for trial in store.trials(run_id)]

@@ -215,7 +215,7 @@ class Linear:
         the first one to pass over that block does not wait for it."""
         lines = -(-tile.depth_block * tile.panel // emit.LINE_FLOATS)
         share = -(-lines // sum(count for _, _, count in row_tiles(tile.row_block, tile.tile_rows)))
-        for line in range(share):
+        with emit.loop(share) as line:
             emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * emit.LINE_FLOATS)
 
     def _begin(self, sums: Any, bias: Any, partial: Any, at: Any, panel: Any, rows: int, tile: Tile, isa: Isa) -> None:

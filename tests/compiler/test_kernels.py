@@ -1,5 +1,7 @@
 """What the kernel cache, the instruction set's description and the memory plan promise."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler import cache, isa
-from compiler.kernels import Kernel
+from compiler.kernels import Kernel, compile_kernels
 from compiler.plan import Weights
 from compiler.schedules.linear import Linear, Tile, pack, pad, row_tiles
 from compiler.sharing import shared
+from data.errors import CompileError
 
 HOST = isa.host()
 SPEC = Linear(rows=128, depth=384, width=1536)
@@ -115,3 +118,22 @@ def test_small_kernels_and_small_models_stay_on_one_thread():
     assert shared([medium, large], HOST) == [True, True]
     one_task = replace(medium, tile=Tile(1, HOST.lanes, 16, 128 // HOST.lanes, 128))
     assert shared([one_task, large], HOST) == [False, True]
+
+
+class Fatal:
+    """A kernel whose compilation ends its process, as a crash of TVM does."""
+
+    kind = "fatal"
+
+    def tiles(self, isa, threads):
+        return [1, 2]
+
+    def build(self, tile, isa, symbol):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_crash_while_kernels_are_compiled_is_an_error_and_not_ours(fresh_home, monkeypatch):
+    monkeypatch.setattr("compiler.kernels.cores", lambda: 2)
+    monkeypatch.setattr("compiler.cache.kernel_key", lambda spec, isa, threads: "0" * 64)
+    with pytest.raises(CompileError, match="the compiler crashed on a kernel"):
+        compile_kernels([Fatal()], HOST, 2, lambda line: None)
