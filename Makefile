@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: env run test lint clean
+.PHONY: env peers run test lint clean
 
 env: .venv/.installed ## the environment with the `pocketformer` command
 
@@ -14,6 +14,9 @@ env: .venv/.installed ## the environment with the `pocketformer` command
 .venv/.installed-dev: .venv/.installed requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
+
+peers: env ## the runtimes that `bench --against` and benchmarks/ compare with: a gigabyte, needed by nothing else
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 
 run: env ## broker, store, workers and web page, in the foreground
 	exec $(BIN)/pocketformer serve $(if $(PORT),--port $(PORT))
