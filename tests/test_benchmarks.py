@@ -12,7 +12,7 @@ from benchmarks import compile_time, latency
 from engine.architecture import PRESETS, Architecture
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = "L1-H64-A1-F64-E32"
+TINY = "L2-H128-A2-F512-E128"
 
 
 def row(model: str, threads: int, **peers: float) -> dict:
@@ -65,11 +65,12 @@ def benchmark(name: str, *arguments: str) -> subprocess.CompletedProcess:
 
 def test_latency_of_a_tiny_model_is_kept_and_not_measured_again(tmp_path):
     report = tmp_path / "latency.json"
-    words = ("--models", TINY, "--seq-len", "16", "--threads", "1", "--rounds", "1", "--against", "onnxruntime")
+    words = ("--models", TINY, "--seq-len", "64", "--threads", "1", "--rounds", "1", "--against", "onnxruntime")
     done = benchmark("latency", *words, "--json", str(report))
     assert done.returncode == 0, done.stderr[-2000:]
     kept = json.loads(report.read_text())
     (found,) = kept["rows"]
+    assert not found["failures"]
     assert found["latency_ms"]["median"] > 0
     assert 0 < found["latency_ms"]["peak_fraction"] < 1
     assert found["peers"]["onnxruntime"]["ratio"] == found["peers"]["onnxruntime"]["median"] / found["latency_ms"]["median"]

@@ -42,8 +42,12 @@ def test_compilation_runs_beside_training(store: Store, state_folder: Path, monk
     assert run_local(store, run_id, work={**WORK, "measure": measure, "train": train}, poll_s=0.02).status == "done"
 
 
-def test_an_interrupted_run_goes_on(store: Store, state_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_run_goes_on(
+    store: Store, state_folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+):
     monkeypatch.setenv("QUICK_WORK_S", "1")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     run_id = begin(store)
 
     def interrupt() -> None:
