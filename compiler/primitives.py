@@ -54,6 +54,16 @@ def _gelu(value: Value) -> Value:
     return _op("multiply", _op("multiply", x, half_integral, shape=x.shape), _number(0.5), shape=x.shape)
 
 
+def _power(value: Value) -> Value:
+    """Squares and cubes, which GELU's approximation by tanh has."""
+    x, exponent = value.inputs
+    times = 0 if exponent.data is None or exponent.data.size != 1 else float(exponent.data.reshape(-1)[0])
+    result = x
+    for _ in range(int(times) - 1):
+        result = _op("multiply", result, x, shape=value.shape)
+    return result if times in (2, 3) else value
+
+
 def _attention(value: Value) -> Value:
     """Transposes that the import wrapped around the operator, because Relax wants (B, S, A, D), are left out again."""
     query, key, context = (item.inputs[0] if swaps_heads(item) else _swap(item) for item in value.inputs[:3])  # (B, A, S, D)
@@ -89,6 +99,7 @@ def _number(value: float) -> Value:
 COMPOSITES: dict[str, Callable[[Value], Value]] = {
     "nn.layer_norm": _layer_norm,
     "nn.gelu": _gelu,
+    "power": _power,
     "nn.attention": _attention,
     "nn.attention_bias": _attention,
 }

@@ -12,6 +12,7 @@ from compiler.passes.affine import affine
 from compiler.passes.attention_mask import attention_mask
 from compiler.passes.batch_axis import batch_axis
 from compiler.passes.cancel_reshapes import cancel_reshapes
+from compiler.passes.channels_last import channels_last
 from compiler.passes.compose_projections import compose_projections
 from compiler.passes.distribute_qkv import distribute_qkv
 from compiler.passes.distribute_sum import distribute_sum
@@ -81,7 +82,7 @@ PIPELINES: dict[str, tuple[Pass, ...]] = {
         readout,
         *LEFT_OVER,
     ),
-    "none": (write_out, *CLEAN, separate_matmul, token_sums, separate_vectors, *LEFT_OVER),
+    "none": (write_out, *CLEAN, trigram_embedding, channels_last, separate_matmul, token_sums, separate_vectors, *LEFT_OVER),
 }
 
 

@@ -22,6 +22,8 @@ def move_transposes(graph: Graph) -> Graph:
 
 
 def _moved(value: Value) -> Value | None:
+    if value.operator == "permute_dims" and value.inputs[0].operator in RESHAPES:
+        return _before_join(value, value.inputs[0])
     transposes = [operand for operand in value.inputs if operand.operator == "permute_dims"]
     if not transposes or transposes[0].inputs[0].is_constant:
         return None
@@ -69,6 +71,27 @@ def _past_reshape(value: Value, transpose: Value) -> Value | None:
     reshaped = replace(value, operator="reshape", inputs=(source,), shape=tuple(value.shape[axis] for axis in (*ones, *kept)))
     back = tuple((*ones, *kept).index(axis) for axis in range(len(value.shape)))
     return _transposed(value, reshaped, back, [transpose])
+
+
+def _before_join(value: Value, join: Value) -> Value | None:
+    """A transpose of axes that a reshape has joined, after a transpose: one transpose of the axes apart, which are joined then."""
+    apart = join.inputs[0]
+    if apart.operator != "permute_dims" or _past_reshape(join, apart) is not None:
+        return None
+    segments = _segments(apart.shape, join.shape)
+    if segments is None or any(len(after) != 1 for _, after in segments):
+        return None
+    parts = {after[0]: before for before, after in segments}
+    ones = ([axis for axis, size in enumerate(shape) if size == 1] for shape in (join.shape, apart.shape))
+    for one, axis in zip(*ones, strict=False):
+        parts[one] = [axis]
+    axes = tuple(axis for joined in _axes(value) for axis in parts.get(joined, []))
+    if len(axes) != len(apart.shape):
+        return None
+    both = tuple(_axes(apart)[axis] for axis in axes)
+    turned = replace(apart, shape=tuple(apart.shape[axis] for axis in axes), attributes={"axes": both}, laws=(LAW,))
+    turned = replace(turned, members=(*apart.members, *value.members))
+    return replace(join, operator="reshape", inputs=(turned,), shape=value.shape)
 
 
 def _segments(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:

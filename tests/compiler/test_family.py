@@ -35,12 +35,20 @@ def reference(architecture):
     return Reference(str(architecture), architecture, encoder, reference_model("L1-H64-A1-F64").tokenizer)
 
 
-def check(architecture, seq_len, folder) -> int:
+UNFUSED = {
+    "mobilebert": MobileBert(72, 3, (40,), embedding_size=20, bottleneck_size=24),
+    "squeezebert": SqueezeBert(48, 2, (64,)),
+    "albert": replace(PRESETS["albert-base"], hidden_size=48, heads=2, ffn_sizes=(64,), embedding_size=24),
+    "electra": replace(PRESETS["electra-small"], hidden_size=48, heads=2, ffn_sizes=(64,), embedding_size=24),
+}
+
+
+def check(architecture, seq_len, folder, fusion="lp") -> int:
     """How many kernels it takes, once its answers are found to be torch's."""
     from engine.export import export_reference
 
     program, samples = export_reference(reference(architecture), seq_len, folder / "export")
-    built = build(BuildRequest(program, samples, tolerance=1e-4), folder / "model")
+    built = build(BuildRequest(program, samples, tolerance=1e-4, fusion=fusion), folder / "model")
     with np.load(samples) as arrays:
         inputs = [arrays[field] for field in ("input_ids", "token_type_ids", "attention_mask")]
         expected = arrays["expected"]
@@ -61,6 +69,11 @@ def test_answers_equal_torch(name, tmp_path):
 @pytest.mark.parametrize("architecture", ODD.values(), ids=ODD)
 def test_odd_sizes(architecture, tmp_path):
     check(replace(architecture, vocab_size=VOCABULARY), 19, tmp_path)
+
+
+@pytest.mark.parametrize("architecture", UNFUSED.values(), ids=UNFUSED)
+def test_without_fusion(architecture, tmp_path):
+    assert check(replace(architecture, vocab_size=VOCABULARY), 16, tmp_path, "none") > 40
 
 
 def test_shared_weights_are_stored_once(tmp_path):

@@ -520,6 +520,26 @@ def test_grouped_convolutions_become_grouped_blocks_without_transposes():
     same_numbers(before, after)
 
 
+def test_transposes_around_a_reshape_that_joins_heads_become_one():
+    apart = Value(INPUT, (), (1, 3, S, 4), name="apart")
+    turned = op("permute_dims", apart, shape=(1, 3, 4, S), axes=(0, 1, 3, 2))
+    joined = op("reshape", turned, shape=(1, 12, S))
+    before = Graph((*TOKENS, apart), op("permute_dims", joined, shape=(1, S, 12), axes=(0, 2, 1)))
+    after = move_transposes(before)
+    assert operators(after) == ["permute_dims", "reshape"]
+    numbers = {"apart": RANDOM.standard_normal((1, 3, S, 4)).astype(np.float32)}
+    np.testing.assert_array_equal(evaluate(after, numbers), evaluate(before, numbers))
+
+
+def test_squares_and_cubes_are_multiplications_where_nothing_is_fused():
+    for exponent, times in ((2.0, 1), (3.0, 2), (2.5, 0)):
+        before = Graph((*TOKENS, HIDDEN), op("power", HIDDEN, constant(np.float32(exponent)), shape=HIDDEN.shape))
+        after = write_out(before)
+        assert operators(after) == (["multiply"] * times or ["power"])
+        positive = {**NUMBERS, "hidden": np.abs(NUMBERS["hidden"])}
+        np.testing.assert_allclose(evaluate(after, positive), evaluate(before, positive), rtol=1e-5)
+
+
 def test_a_transpose_moves_past_the_reshape_that_splits_heads():
     channels_first = op("permute_dims", HIDDEN, shape=(1, H, S), axes=(0, 2, 1))
     split = op("reshape", channels_first, shape=(1, A, H // A, S))
