@@ -23,7 +23,7 @@ from compiler.workers import Worker, start_worker
 from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
 
 POLL_S = 0.1
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "int8")  # the keys of compiler.passes.PRECISIONS
 FUSIONS = ("lp", "none")  # the keys of compiler.passes.PIPELINES, which this process does not import
 MESSAGE_CHARACTERS = 300
 
@@ -36,7 +36,8 @@ class BuildRequest:
         program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N); or an
             ONNX file with inputs of those names, whose first vector a sentence is the answer.
         samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): the program's own answers.
-        tolerance: the largest absolute difference from them that is accepted.
+        precision: `int8` for dense layers on 8-bit integers (`compiler.quantization`), all else in float32.
+        tolerance: the largest absolute difference from them that is accepted; None takes what the precision allows (`compiler.check`).
         seq_lens: shorter sequence lengths than the program's own S, in tokens, that are compiled beside it over the same weights; S itself
             may be among them. Each is checked on the samples that fit it. None takes the usual ones, as far as the program allows.
         fusion: `lp` for LP-Fusion; `none` makes a kernel of every layer of computation, with the same schedules.
@@ -47,7 +48,7 @@ class BuildRequest:
     samples: Path
     device: str = "host"
     precision: str = "fp32"
-    tolerance: float = 1e-3
+    tolerance: float | None = None
     seq_lens: tuple[int, ...] | None = ()
     fusion: str = "lp"
     seq_len: int = 128

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from compiler.isa import cores
+from compiler.quantization import INT8
 from compiler.session import Session, real_tokens
 from data.errors import CompileError
 
+FP32_DIFFERENCE = 1e-3
+INT8_SHARE = 0.25  # of the largest answer
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
@@ -33,6 +36,13 @@ class Samples:
         except (OSError, ValueError, KeyError) as error:
             raise CompileError(f"{path.name} does not hold samples: {error}") from error
         return cls(inputs, expected, np.array([real_tokens(mask) for mask in inputs[-1]]))
+
+
+def allowed(precision: str, samples: Samples) -> float:
+    """The absolute difference from the original's answers that a precision brings: rounding, but no mistake."""
+    if precision == INT8:
+        return INT8_SHARE * float(np.abs(samples.expected).max(initial=0.0))
+    return FP32_DIFFERENCE
 
 
 def check(folder: Path, samples: Samples, tolerance: float, original: str = "torch") -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from compiler.graph import Graph, Value
+from compiler.quantization import rounded
 from data.errors import CompileError
 
 Array = np.ndarray
@@ -243,6 +244,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "matmul": lambda v, x, y: x @ y,
     "nn.conv1d": _convolution,
     "linear": _linear,
+    "quantize": lambda v, x: rounded(x, axis=-1),
     "attention": _packed_attention,
     "embedding": _embedding,
     "gather": lambda v, table, ids: table[ids.reshape(-1)].reshape(v.shape),

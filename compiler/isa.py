@@ -21,6 +21,7 @@ class Isa:
         name: enters kernel names and cache keys, with everything below.
         lanes: float32 numbers in a vector register.
         registers: vector registers.
+        pair_dot: LLVM's intrinsic that multiplies int16 numbers pairwise and adds each two neighbours' products to one int32.
         fma_per_cycle: vector multiply-adds that a core starts each cycle.
         llvm_cpu, llvm_features: what code is generated for; a CPU without them is refused when the model is loaded.
         needs: the same as bits, `PF_CPU_...` in runtime/cpu.h.
@@ -34,6 +35,7 @@ class Isa:
     zig_static: str
     lanes: int
     registers: int
+    pair_dot: str
     fma_per_cycle: int
     needs: tuple[str, ...]
     l1_bytes: int
@@ -55,14 +57,14 @@ def host() -> Isa:
         raise CompileError(f"no code generator for processor '{machine}' yet; run on x86-64")
     flags = cpu_flags()
     caches = {"l1_bytes": cache_bytes(1, DEFAULT_L1_BYTES), "l2_bytes": cache_bytes(2, DEFAULT_L2_BYTES)}
-    level: tuple[str, str, tuple[str, ...], int, int, tuple[str, ...]]
+    level: tuple[str, str, tuple[str, ...], int, int, str, tuple[str, ...]]
     if {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"} <= flags:
-        level = ("avx512", "x86-64-v4", ("-prefer-256-bit",), 16, 32, ("AVX2", "FMA", "AVX512"))
+        level = ("avx512", "x86-64-v4", ("-prefer-256-bit",), 16, 32, "llvm.x86.avx512.pmaddw.d.512", ("AVX2", "FMA", "AVX512"))
     elif {"avx2", "fma"} <= flags:
-        level = ("avx2", "x86-64-v3", (), 8, 16, ("AVX2", "FMA"))
+        level = ("avx2", "x86-64-v3", (), 8, 16, "llvm.x86.avx2.pmadd.wd", ("AVX2", "FMA"))
     else:
-        level = ("sse2", "x86-64", (), 4, 16, ())
-    name, llvm_cpu, features, lanes, registers, needs = level
+        level = ("sse2", "x86-64", (), 4, 16, "llvm.x86.sse2.pmadd.wd", ())
+    name, llvm_cpu, features, lanes, registers, pair_dot, needs = level
     return Isa(
         name=name,
         triple="x86_64-linux-gnu",
@@ -72,6 +74,7 @@ def host() -> Isa:
         zig_static="x86_64-linux-musl",
         lanes=lanes,
         registers=registers,
+        pair_dot=pair_dot,
         fma_per_cycle=2,
         needs=needs,
         **caches,

@@ -18,6 +18,7 @@ import numpy as np
 from compiler import cache, zig
 from compiler.graph import Value
 from compiler.isa import Isa, cores
+from compiler.quantization import INT8
 from compiler.quiet import busy, quiet
 from compiler.schedules import Spec
 from compiler.schedules.attention import Attention
@@ -32,6 +33,9 @@ from compiler.schedules.gather import Gather
 from compiler.schedules.gather import Tile as GatherTile
 from compiler.schedules.linear import Linear
 from compiler.schedules.linear import Tile as LinearTile
+from compiler.schedules.linear_int8 import LinearInt8
+from compiler.schedules.quantize import Quantize
+from compiler.schedules.quantize import Tile as QuantizeTile
 from compiler.schedules.readout import Readout
 from compiler.schedules.readout import Tile as ReadoutTile
 from compiler.schedules.rowwise import Rowwise
@@ -48,6 +52,8 @@ COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a l
 RANDOM_NUMBERS = 1 << 14
 TILES: dict[str, Callable[..., Any]] = {
     "linear": LinearTile,
+    "linear_int8": LinearTile,
+    "quantize": QuantizeTile,
     "attention": AttentionTile,
     "embedding": EmbeddingTile,
     "readout": ReadoutTile,
@@ -90,7 +96,9 @@ def spec_of(value: Value, seq_len: int) -> Spec:
     """
     rows = rows_of(seq_len)
     if value.operator == "linear" and value.inputs[0].shape[-2:-1] == (seq_len,):
-        return Linear.of(value, rows)
+        return (LinearInt8 if value.attributes.get("precision") == INT8 else Linear).of(value, rows)
+    if value.operator == "quantize":
+        return Quantize.of(value, rows)
     if value.operator == "attention":
         return Attention.of(value, rows)
     if value.operator == "embedding":

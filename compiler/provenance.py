@@ -93,7 +93,8 @@ def _role(block: Value) -> str:
         return "ffn_up"
     if "epsilon" not in block.attributes:
         return "projection"
-    return "attention_output" if block.inputs[0].operator == "attention" else "ffn_down"
+    source = block.inputs[0].inputs[0] if block.inputs[0].operator == "quantize" else block.inputs[0]
+    return "attention_output" if source.operator == "attention" else "ffn_down"
 
 
 def _computing(program: Graph) -> list[Value]:

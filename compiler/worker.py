@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler import zig
-from compiler.check import Samples, check
+from compiler.check import Samples, allowed, check
 from compiler.evaluate import OPERATORS
 from compiler.graph import CONSTANT, INPUT, Graph, Value
 from compiler.isa import Isa, cores, host
@@ -64,7 +64,7 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
-        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
+        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"], job["precision"])
     blocks = blocks_of(graph)
     samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
@@ -81,7 +81,8 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
         written.result()
     original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
     progress(f"comparing with {original}'s answers")
-    error = check(folder, samples, job["tolerance"], original)
+    tolerance = allowed(job["precision"], samples) if job["tolerance"] is None else job["tolerance"]
+    error = check(folder, samples, tolerance, original)
     report = {
         "seq_lens": list(plan.seq_lens),
         "kernels": len(plan.longest.calls),

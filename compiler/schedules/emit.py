@@ -27,7 +27,7 @@ EXP_P = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6
 
 SCRATCH_ALIGNMENT = 64
 READ, SECOND_LEVEL, DATA = 0, 2, 1  # llvm.prefetch's arguments
-LINE_FLOATS = 16  # of a cache line
+LINE_WORDS = 16  # of 32 bits, in a cache line
 _scratch_bytes: ContextVar[list[int]] = ContextVar("scratch_bytes")
 
 
@@ -74,10 +74,11 @@ def when(condition: Expression) -> Any:
         yield
 
 
-def local(*shape: int) -> Buffer:
-    """Scratch memory of a task, to be taken outside its loops: a call each time. What a loop sums in it stays in registers."""
+def local(*shape: int, dtype: str = "float32") -> Buffer:
+    """Scratch memory of a task, of 32 bits a number, to be taken outside its loops: a call each time. What a loop sums in it stays
+    in registers."""
     _scratch_bytes.get().append(-(-4 * prod(shape) // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT)
-    return T.alloc_buffer(shape, "float32", scope="local")
+    return T.alloc_buffer(shape, dtype, scope="local")
 
 
 def store(buffer: Buffer, value: Expression, *indices: Expression) -> None:

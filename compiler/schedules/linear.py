@@ -90,6 +90,23 @@ class Linear:
     def blocks(self) -> int:
         return self.groups * self.repeats
 
+    @property
+    def steps(self) -> int:
+        """Of the inner loop along K."""
+        return self.depth
+
+    def step_words(self, panel: int) -> int:
+        """Of 32 bits, a panel's weights of one step."""
+        return panel
+
+    def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
+        """Of one step of a register tile: arithmetic, latency or loads, whichever is longest."""
+        return max(rows * vectors / isa.fma_per_cycle, FMA_LATENCY, (rows + vectors) / 2)
+
+    def registers(self, rows: int, vectors: int) -> int:
+        """That a register tile takes: sums, a step's weights, one number of x."""
+        return rows * vectors + vectors + 1
+
     def panels(self, tile: Tile) -> int:
         return self.blocks * -(-self.width // self.blocks // tile.panel)
 
@@ -114,17 +131,18 @@ class Linear:
         """Cost model: a register tile's arithmetic, loads or latency, whichever is longest; panels that the first-level cache does
         not hold; sums put away between blocks of K; uneven shares of the threads."""
         vectors = tile.panel // isa.lanes
-        panel_rate = tile.panel * 4 / L2_BYTES_PER_CYCLE
-        fits = (tile.panel + tile.tile_rows) * tile.depth_block * 4 <= L1_SHARE * isa.l1_bytes
-        blocks = self.depth // tile.depth_block
+        step_bytes = 4 * self.step_words(tile.panel)
+        panel_rate = step_bytes / L2_BYTES_PER_CYCLE
+        fits = (step_bytes + 4 * tile.tile_rows) * tile.depth_block <= L1_SHARE * isa.l1_bytes
+        blocks = self.steps // tile.depth_block
         of_rows = 0.0
         for _, rows, count in row_tiles(tile.row_block, tile.tile_rows):
             sums = rows * vectors
-            step = max(sums / isa.fma_per_cycle, FMA_LATENCY, (rows + vectors) / 2)
+            step = self.step_cycles(rows, vectors, isa)
             inner = tile.depth_block * (step if fits else max(step, panel_rate) * 1.1)
             of_rows += count * blocks * (inner + TILE_OVERHEAD + (2 * sums if blocks > 1 else sums))
         tiles = self.rows // tile.row_block * self.panels(tile)
-        fetched = tile.panel * self.depth * 4 / L2_BYTES_PER_CYCLE
+        fetched = step_bytes * self.steps / L2_BYTES_PER_CYCLE
         tasks = self.tasks(tile)
         share = -(-tasks // threads) * threads / tasks
         return tiles * (of_rows + fetched) * share + tasks * TASK_OVERHEAD
@@ -132,7 +150,7 @@ class Linear:
     def _all_tiles(self, isa: Isa) -> Iterator[Tile]:
         for tile_rows in TILE_ROWS:
             for vectors in PANEL_VECTORS:
-                if tile_rows > self.rows or tile_rows * vectors + vectors + 1 > isa.registers:
+                if tile_rows > self.rows or self.registers(tile_rows, vectors) > isa.registers:
                     continue
                 panel = vectors * isa.lanes
                 if panel != (self.panel or panel):
@@ -140,17 +158,12 @@ class Linear:
                 panels = self.panels(Tile(tile_rows, panel, 0, 0, 0))
                 shares = [panels] if self.epsilon is not None else _shares(panels)
                 for row_block in _row_blocks(self.rows, tile_rows):
-                    for depth_block in _depth_blocks(self.depth):
+                    for depth_block in _depth_blocks(self.steps):
                         for share in shares:
                             yield Tile(tile_rows, panel, row_block, share, depth_block)
 
     def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
-        padded = self.panels(tile) * tile.panel
-        names: list[tuple[str, tuple[int, ...], str]] = [
-            ("x", (self.rows, self.depth * self.groups), "float32"),
-            ("weight", (self.panels(tile), self.depth, tile.panel), "float32"),
-            ("bias", (padded,), "float32"),
-        ]
+        names = self.factors(tile)
         if self.residual:
             names.append(("residual", (self.rows, self.width), "float32"))
         if self.scaled:
@@ -159,26 +172,46 @@ class Linear:
             names += [("scale", (self.width,), "float32"), ("shift", (self.width,), "float32")]
         return [*names, ("y", (self.rows, self.width), "float32")]
 
+    def factors(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
+        """The parameters that every epilogue comes after."""
+        return [
+            ("x", (self.rows, self.depth * self.groups), "float32"),
+            ("weight", (self.panels(tile), self.depth, tile.panel), "float32"),
+            ("bias", (self.panels(tile) * tile.panel,), "float32"),
+        ]
+
     def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
         """As `parameters`, without the output."""
         source, weight, bias, *rest = value.inputs
         assert weight.data is not None
         assert bias.data is not None
-        weights = [pack(block, tile.panel) for block in np.split(weight.data, self.blocks, axis=1)]
+        weights = [self.pack(block, tile.panel) for block in np.split(weight.data, self.blocks, axis=1)]
         biases = [pad(block, tile.panel) for block in np.split(bias.data, self.blocks)]
-        operands: list[Value | np.ndarray] = [source, np.concatenate(weights), np.concatenate(biases)]
+        packed = [np.concatenate(parts) for parts in zip(*weights, strict=True)]
+        operands: list[Value | np.ndarray] = [source, packed[0], np.concatenate(biases), *packed[1:]]
         return operands + [item if item.data is None else item.data for item in rest]
 
+    def pack(self, weight: np.ndarray, panel: int) -> tuple[np.ndarray, ...]:
+        """(K, N) as `factors` has it: the weight, and what follows the bias."""
+        return (pack(weight, panel),)
+
+    def sums(self, tile: Tile, isa: Isa, *factors: Any) -> "Sums":
+        """The arithmetic, on the buffers of `factors`."""
+        x, weight, bias = factors
+        return Sums(self, tile, isa, x, weight, bias)
+
     def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:
-        def body(x: Any, weight: Any, bias: Any, *rest: Any) -> None:
-            *extra, y = rest
+        factors = len(self.factors(tile))
+
+        def body(*buffers: Any) -> None:
+            weight = buffers[1]
+            *extra, y = buffers[factors:]
             residual = extra.pop(0) if self.residual else None
             residual_scale = extra.pop(0) if self.scaled else None
             shares = self.panels(tile) // tile.panels_per_task
             with emit.tasks(self.tasks(tile)) as task:
-                sums = emit.local(tile.tile_rows * (tile.panel // isa.lanes), isa.lanes)
-                blocks = self.depth // tile.depth_block
-                partial = emit.local(tile.row_block, tile.panel) if blocks > 1 else None
+                sums = self.sums(tile, isa, *buffers[:factors])
+                blocks = self.steps // tile.depth_block
                 norm = None
                 if self.epsilon is not None:
                     scale, shift = extra
@@ -192,12 +225,13 @@ class Linear:
                         with emit.loop(count) as index:
                             at = start + index * rows
                             self._fetch_next(weight, panel, number, tiles_before + index, tile)
-                            self._begin(sums, bias, None if first else partial, at, panel, rows, tile, isa)
-                            self._sum(x, weight, sums, first_row + at, panel, number * tile.depth_block, rows, tile, isa)
+                            sums.begin(panel, at, rows, first)
+                            with emit.loop(tile.depth_block) as k:
+                                sums.add(first_row + at, panel, self._group(panel, tile), number * tile.depth_block + k, rows)
                             if last:
                                 self._write(y, residual, residual_scale, sums, first_row + at, panel, rows, tile, isa)
                             else:
-                                self._put_away(partial, sums, at, rows, tile, isa)
+                                sums.put_away(at, rows)
                         tiles_before += count
 
                 with emit.loop(tile.panels_per_task) as step:
@@ -213,54 +247,78 @@ class Linear:
     def _fetch_next(self, weight: Any, panel: Any, number: Any, row_tile: Any, tile: Tile) -> None:
         """Weights are used once an inference and come from memory: each register tile asks for its share of the next block, so that
         the first one to pass over that block does not wait for it."""
-        lines = -(-tile.depth_block * tile.panel // emit.LINE_FLOATS)
+        lines = -(-tile.depth_block * self.step_words(tile.panel) // emit.LINE_WORDS)
         share = -(-lines // sum(count for _, _, count in row_tiles(tile.row_block, tile.tile_rows)))
         with emit.loop(share) as line:
-            emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * emit.LINE_FLOATS)
+            emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * emit.LINE_WORDS)
 
-    def _begin(self, sums: Any, bias: Any, partial: Any, at: Any, panel: Any, rows: int, tile: Tile, isa: Isa) -> None:
-        """The sums start at the bias, or where the block of K before this one left them."""
-        for index, vector, position in emit.grid(rows, tile.panel // isa.lanes):
-            with emit.lanes(isa.lanes) as lane:
-                column = vector * isa.lanes + lane
-                start = bias[panel * tile.panel + column] if partial is None else partial[at + index, column]
-                emit.store(sums, start, position, lane)
-
-    def _sum(self, x: Any, weight: Any, sums: Any, row: Any, panel: Any, first: Any, rows: int, tile: Tile, isa: Isa) -> None:
-        """One register tile, one block of K, of the panel's group."""
-        panels_a_block = self.panels(tile) // self.blocks
-        part = panel // panels_a_block % self.groups * self.depth if self.groups > 1 else 0
-        with emit.loop(tile.depth_block) as k:
-            for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
-                with emit.lanes(isa.lanes) as lane:
-                    product = x[row + index, part + first + k] * weight[panel, first + k, vector * isa.lanes + lane]
-                    emit.store(sums, sums[at, lane] + product, at, lane)
-
-    def _put_away(self, partial: Any, sums: Any, at: Any, rows: int, tile: Tile, isa: Isa) -> None:
-        for index, vector, position in emit.grid(rows, tile.panel // isa.lanes):
-            with emit.lanes(isa.lanes) as lane:
-                emit.store(partial, sums[position, lane], at + index, vector * isa.lanes + lane)
+    def _group(self, panel: Any, tile: Tile) -> Any:
+        """The part of x that a panel reads."""
+        return panel // (self.panels(tile) // self.blocks) % self.groups if self.groups > 1 else 0
 
     def _write(
-        self, y: Any, residual: Any, residual_scale: Any, sums: Any, row: Any, panel: Any, rows: int, tile: Tile, isa: Isa
+        self, y: Any, residual: Any, residual_scale: Any, sums: "Sums", row: Any, panel: Any, rows: int, tile: Tile, isa: Isa
     ) -> None:
         """The epilogue, and the columns that exist."""
         width, panels_a_block = self.width // self.blocks, self.panels(tile) // self.blocks
         block = panel // panels_a_block if self.blocks > 1 else 0
         for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
+            results = sums.results(row + index, panel, vector, at)
             column = (panel - block * panels_a_block) * tile.panel + vector * isa.lanes
             if self.activation:
                 with emit.lanes(isa.lanes) as lane:
-                    emit.store(sums, emit.activate(self.activation, sums[at, lane]), at, lane)
+                    emit.store(results, emit.activate(self.activation, results[at, lane]), at, lane)
 
-            def write(lane: Any, at: int = at, row: Any = row + index, column: Any = block * width + column) -> None:
-                total = sums[at, lane]
+            def write(
+                lane: Any, at: int = at, row: Any = row + index, column: Any = block * width + column, results: Any = results
+            ) -> None:
+                total = results[at, lane]
                 if residual is not None:
                     added = residual[row, column + lane]
                     total = total + (added if residual_scale is None else added * residual_scale[column + lane])
                 emit.store(y, total, row, column + lane)
 
             emit.within(width, column, isa.lanes, width % tile.panel != 0, write)
+
+
+class Sums:
+    """A register tile of a task: its rows times a panel, summed along K in float32."""
+
+    dtype = "float32"
+
+    def __init__(self, spec: Linear, tile: Tile, isa: Isa, x: Any, weight: Any, bias: Any) -> None:
+        self.depth, self.lanes, self.vectors, self.panel = spec.depth, isa.lanes, tile.panel // isa.lanes, tile.panel
+        self.x, self.weight, self.bias = x, weight, bias
+        self.registers = emit.local(tile.tile_rows * self.vectors, isa.lanes, dtype=self.dtype)
+        blocks = spec.steps // tile.depth_block
+        self.partial = emit.local(tile.row_block, tile.panel, dtype=self.dtype) if blocks > 1 else None
+
+    def begin(self, panel: Any, at: Any, rows: int, first: bool) -> None:
+        """Where the block of K before this one left the sums, or, for the first one, at the bias."""
+        for index, vector, position in emit.grid(rows, self.vectors):
+            with emit.lanes(self.lanes) as lane:
+                column = vector * self.lanes + lane
+                start = self.start(panel * self.panel + column) if first else self.partial[at + index, column]  # type: ignore[index]
+                emit.store(self.registers, start, position, lane)
+
+    def start(self, column: Any) -> Any:
+        return self.bias[column]
+
+    def add(self, row: Any, panel: Any, group: Any, step: Any, rows: int) -> None:
+        """The products of one step along K, from the `group`-th part of x."""
+        for index, vector, at in emit.grid(rows, self.vectors):
+            with emit.lanes(self.lanes) as lane:
+                product = self.x[row + index, group * self.depth + step] * self.weight[panel, step, vector * self.lanes + lane]
+                emit.store(self.registers, self.registers[at, lane] + product, at, lane)
+
+    def put_away(self, at: Any, rows: int) -> None:
+        for index, vector, position in emit.grid(rows, self.vectors):
+            with emit.lanes(self.lanes) as lane:
+                emit.store(self.partial, self.registers[position, lane], at + index, vector * self.lanes + lane)
+
+    def results(self, row: Any, panel: Any, vector: int, at: int) -> Any:
+        """Where the whole sums of a register lie, in float32 [at, lane]."""
+        return self.registers
 
 
 def pack(weight: np.ndarray, panel: int) -> np.ndarray:

@@ -1,0 +1,86 @@
+"""Rows of x (R, K) as 8-bit integers, each with a scale of its own (`compiler.quantization`), laid out for `linear_int8`.
+
+A row begins with its scale, on a cache line of its own, and goes on with words of two int16 each.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from tvm import tirx
+from tvm.tirx.script import builder as T
+
+from compiler.graph import Value
+from compiler.isa import Isa
+from compiler.quantization import LARGEST, LEAST, STEP
+from compiler.schedules import emit
+from compiler.schedules.layout import row_block
+
+SCALE_WORDS = emit.LINE_WORDS
+
+
+@dataclass(frozen=True)
+class Tile:
+    row_block: int
+
+
+@dataclass(frozen=True)
+class Quantize:
+    rows: int
+    width: int
+
+    kind: ClassVar[str] = "quantize"
+
+    @classmethod
+    def of(cls, value: Value, rows: int) -> "Quantize":
+        return cls(rows, value.shape[-1])
+
+    @property
+    def flops(self) -> int:
+        return 0
+
+    def tasks(self, tile: Tile) -> int:
+        return self.rows // tile.row_block
+
+    def tiles(self, isa: Isa, threads: int) -> list[Tile]:
+        return [Tile(row_block(self.rows, 1))]
+
+    def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
+        words = SCALE_WORDS + self.width // STEP
+        return [("x", (self.rows, self.width), "float32"), ("y", (self.rows, words), "int32")]
+
+    def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
+        return [value.inputs[0]]
+
+    def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:
+        numbers = STEP * isa.lanes  # that fill a vector of words
+        whole = self.width // numbers
+
+        def body(x: Any, y: Any) -> None:
+            with emit.tasks(self.tasks(tile)) as task:
+                highest, factor = emit.Highest(isa.lanes), emit.local(1)
+                with emit.loop(tile.row_block) as index:
+                    row = task * tile.row_block + index
+                    top = highest.of(self.width, lambda c: tirx.max(x[row, c], emit.number(0.0) - x[row, c]))
+                    emit.store(factor, tirx.max(top, emit.number(LEAST)), 0)
+                    emit.store(y, tirx.reinterpret("int32", factor[0] * emit.number(1 / LARGEST)), row, 0)
+                    emit.store(factor, emit.number(LARGEST) / factor[0], 0)
+
+                    def integers(column: Any, lanes: int) -> Any:
+                        read = T.Ramp(column, 1, lanes) if lanes > 1 else column
+                        scaled = x[row, read] * (T.Broadcast(factor[0], lanes) if lanes > 1 else factor[0])
+                        return tirx.Cast(f"int32x{lanes}" if lanes > 1 else "int32", tirx.nearbyint(scaled))
+
+                    if whole:
+                        with emit.loop(whole) as chunk:
+                            pairs = tirx.Cast(f"int16x{numbers}", integers(chunk * numbers, numbers))
+                            place = T.Ramp(SCALE_WORDS + chunk * isa.lanes, 1, isa.lanes)
+                            T.buffer_store(y, tirx.reinterpret(f"int32x{isa.lanes}", pairs), [row, place])
+                    if self.width > whole * numbers:
+                        with emit.loop((self.width - whole * numbers) // STEP) as rest:
+                            column = whole * numbers + rest * STEP
+                            low = integers(column, 1) & tirx.const(0xFFFF, "int32")
+                            high = integers(column + 1, 1) << tirx.const(16, "int32")
+                            emit.store(y, low | high, row, SCALE_WORDS + whole * isa.lanes + rest)
+
+        return emit.kernel(symbol, self.parameters(tile), body)

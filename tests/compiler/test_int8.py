@@ -1,0 +1,126 @@
+"""`--precision int8`: integers as numpy makes them, graphs that mean the same, and models that answer as torch does with rounded layers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from encoders import encoder, export
+from hypothesis import given
+from hypothesis import strategies as st
+from programs import op, operators, same_numbers, tensor, tokens, weights
+
+from compiler.build import build
+from compiler.evaluate import evaluate
+from compiler.graph import Graph
+from compiler.passes.quantize import quantize
+from compiler.quantization import quantized, rounded
+from compiler.session import Session
+
+SIZES = {
+    "mean": {"hidden_size": 64, "heads": 2, "ffn_sizes": (128, 96)},
+    "rows that no vector fills": {"hidden_size": 78, "heads": 3, "ffn_sizes": (50,), "seq_len": 13, "outputs": 1},
+    "work for several threads": {"hidden_size": 192, "heads": 3, "ffn_sizes": (512,), "seq_len": 40},
+}
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e6), st.integers(1, 40))
+def test_integers_are_within_range_and_near_what_they_stand_for(seed, size, width):
+    x = (np.random.default_rng(seed).standard_normal((3, width)) * size).astype(np.float32)
+    integers, scales = quantized(x, axis=-1)
+    assert np.abs(integers).max() <= 127
+    assert np.all(np.abs(integers).max(axis=-1) == 127)
+    assert np.all(np.abs(integers * scales - x) <= scales * 0.501)
+    again, same_scales = quantized(rounded(x, axis=-1), axis=-1)
+    np.testing.assert_array_equal(again, integers)
+    np.testing.assert_allclose(same_scales, scales, rtol=1e-6)
+
+
+def test_nothing_but_zeros_stays_zero():
+    assert np.all(rounded(np.zeros((2, 4), np.float32), axis=-1) == 0)
+
+
+def test_layers_on_one_tensor_share_its_quantization():
+    x = tensor(1, 4, 6)
+    queries, keys = (op("linear", x, weights(6, 6, seed=seed), weights(6), shape=(1, 4, 6)) for seed in (1, 2))
+    before = Graph((*tokens(4), x), op("add", queries, keys, shape=(1, 4, 6)))
+    after = quantize(before)
+    assert sorted(operators(after)) == ["add", "linear", "linear", "quantize"]
+    numbers = {"x": np.random.default_rng(0).standard_normal((1, 4, 6)).astype(np.float32)}
+    exact, near = evaluate(before, numbers), evaluate(after, numbers)
+    assert 0 < np.abs(near - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_what_is_not_on_tokens_or_has_no_pairs_stays_as_it_is():
+    x, vector = tensor(1, 4, 5), tensor(1, 6, name="vector")
+    odd = op("linear", x, weights(5, 6), weights(6), shape=(1, 4, 6))
+    head = op("linear", vector, weights(6, 6), weights(6), shape=(1, 6))
+    graph = Graph((*tokens(4), x, vector), op("add", odd, head, shape=(1, 4, 6)))
+    same_numbers(graph, quantize(graph))
+    assert "quantize" not in operators(quantize(graph))
+
+
+def with_rounded_layers(module):
+    """The same module, its layers on tokens computing with rounded weights and inputs."""
+    import torch
+    from torch import nn
+
+    class Rounded(nn.Module):
+        def __init__(self, dense):
+            super().__init__()
+            self.weight = nn.Parameter(torch.from_numpy(rounded(dense.weight.detach().numpy(), axis=1)))
+            self.bias = dense.bias
+
+        def forward(self, x):
+            top = x.abs().amax(-1, keepdim=True).clamp(min=1e-30)
+            near = torch.round(x * (127 / top)) * (top / 127)
+            return nn.functional.linear(near, self.weight, self.bias)
+
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear) and name != "classifier":
+            setattr(module, name, Rounded(child))
+        else:
+            with_rounded_layers(child)
+    return module
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_answers_equal_those_of_torch_with_rounded_layers(sizes, tmp_path):
+    """A number at the edge of two integers may fall to either side, so answers differ by a part of what rounding costs."""
+    shape = {"seq_len": 16, **sizes}
+    seq_len = shape.pop("seq_len")
+    exact = export(encoder(**shape), tmp_path / "exact", seq_len)
+    near = export(with_rounded_layers(encoder(**shape)), tmp_path / "near", seq_len)
+    built = build(replace(exact, precision="int8"), tmp_path / "model")
+    with np.load(exact.samples) as arrays, np.load(near.samples) as rounded_arrays:
+        inputs = [arrays[name] for name in ("input_ids", "token_type_ids", "attention_mask")]
+        expected, cost = rounded_arrays["expected"], np.abs(rounded_arrays["expected"] - arrays["expected"]).max()
+    answers = []
+    for threads in (1, 3):
+        with Session(built.folder, threads) as session:
+            answers.append(session.run(*inputs))
+            np.testing.assert_array_equal(session.run(*inputs), answers[-1])
+    np.testing.assert_array_equal(*answers)
+    assert np.abs(answers[0] - expected).max() < 0.2 * cost
+    assert built.max_abs_error == pytest.approx(cost, rel=0.3)
+    assert sum(block["name"].startswith("quantize") for block in built.blocks) >= 4
+
+
+def test_a_norm_that_is_folded_into_weights_costs_no_more(tmp_path):
+    """The embeddings' LayerNorm goes into the projection, which then is rounded with it: other integers, as near."""
+    shape = {"hidden_size": 64, "heads": 1, "ffn_sizes": (40,), "embedding_size": 24}
+    exact = export(encoder(**shape), tmp_path / "exact", 16)
+    near = export(with_rounded_layers(encoder(**shape)), tmp_path / "near", 16)
+    built = build(replace(exact, precision="int8"), tmp_path / "model")
+    with np.load(exact.samples) as arrays, np.load(near.samples) as rounded_arrays:
+        cost = np.abs(rounded_arrays["expected"] - arrays["expected"]).max()
+    assert 0 < built.max_abs_error < 2 * cost
+
+
+def test_weights_take_a_quarter(request_of, tmp_path):
+    request = request_of(hidden_size=256, heads=4, ffn_sizes=(1024,))
+    bytes_of = {
+        precision: (build(replace(request, precision=precision), tmp_path / precision).folder / "weights.bin").stat().st_size
+        for precision in ("fp32", "int8")
+    }
+    dense = 4 * (4 * 256 * 256 + 2 * 256 * 1024)
+    assert bytes_of["fp32"] - bytes_of["int8"] > 0.7 * dense
