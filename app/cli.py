@@ -14,6 +14,7 @@ from engine.threads import spin_briefly
 WRONG_USE = 2
 FAILED = 1
 INTERRUPTED = 130
+PRECISION_HELP = "fp32; int8: dense layers on 8-bit integers, scaled by output channel and by token"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--strategy", help="who proposes: reinforce, random or tpe")
     search.add_argument("--seed", type=int, help="equal seeds give equal proposals")
     search.add_argument("--seq-len", type=int, metavar="TOKENS", help="sequence length of latency and of the compiled model")
+    search.add_argument("--precision", help=PRECISION_HELP)
     search.add_argument("--threads", type=int, help="threads of the compiled model")
     search.add_argument("--early-epochs", type=int, metavar="N", help="epochs behind a candidate's early-stage accuracy")
     search.add_argument("--final-epochs", type=int, metavar="N", help="epochs of the best candidate's full training")
@@ -155,9 +157,7 @@ def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: 
 
 def _add_build_options(command: argparse.ArgumentParser, seq_len_help: str) -> None:
     command.add_argument("--device", default="host")
-    command.add_argument(
-        "--precision", default="fp32", help="fp32; int8: dense layers on 8-bit integers, scaled by output channel and by token"
-    )
+    command.add_argument("--precision", default="fp32", help=PRECISION_HELP)
     command.add_argument("--seq-len", type=_lengths, metavar="TOKENS", help=seq_len_help)
     command.add_argument("--threads", type=int)
     _add_batch(command)

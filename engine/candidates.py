@@ -6,10 +6,15 @@ torch and the task's files are loaded by the first call, not by importing this m
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compiler.quiet import ShouldStop, never
+import numpy as np
+
+from compiler.quantization import INT8
+from compiler.quiet import ShouldStop, busy, never
+from data.errors import Cancelled
 from engine.architecture import Architecture
 from engine.pace import Progress, silent
 from engine.settings import Settings
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from engine.problem import Stage
 
 SAMPLE_ROWS = 32  # of the task, in the compiler's numerical check
+SCORED_AT_ONCE = 16  # sentences between which a measurement may begin
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,37 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     rows = encode(tokenizer, texts_of(task, "dev")[:SAMPLE_ROWS], settings.seq_len)
     shorter = tuple(length for length in USUAL_SEQ_LENS if weights is not None and length < settings.seq_len)
     program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out, shorter)
-    return BuildRequest(program, samples, settings.device, settings.precision, seq_lens=shorter)
+    # A random head answers with numbers near zero, beside which what 8 bits round away is large: that says nothing.
+    tolerance = inf if weights is None and settings.precision == INT8 else None
+    return BuildRequest(program, samples, settings.device, settings.precision, tolerance, shorter)
+
+
+def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = never) -> dict[str, float]:
+    """Metrics of a compiled model on the dev split, the main one first: of what ships, whatever its precision.
+
+    Raises:
+        UsageError: unknown task or teacher.
+        Cancelled: `should_stop()` turned true.
+    """
+    from compiler.isa import cores
+    from compiler.session import Session
+    from data.tasks import evaluate, load_task
+    from engine.problem import texts_of
+    from engine.teacher import model_folder, read_tokenizer
+    from engine.tokens import collate, encode, pad_id
+
+    task = load_task(settings.task)
+    tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
+    rows = encode(tokenizer, texts_of(task, "dev"), settings.seq_len)
+    answers = []
+    with Session(folder, settings.threads or cores()) as session:
+        for start in range(0, len(rows), SCORED_AT_ONCE):
+            if should_stop():
+                raise Cancelled("stopped while the compiled model was scored")
+            batch = collate(rows[start : start + SCORED_AT_ONCE], pad_id(tokenizer), settings.seq_len)
+            with busy():
+                answers.append(session.run(*(tensor.numpy() for tensor in batch)))
+    return dict(evaluate(task, np.concatenate(answers)))
 
 
 def _finished(report: Path, weights: Path, asked: Mapping[str, Any]) -> CandidateResult | None:

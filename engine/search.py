@@ -380,6 +380,7 @@ class _Search:
             trial.status = "over_limit"
             self._reject(trial, f"with trained weights {latency_ms:.2f} ms, over the limit of {limit_ms:g} ms")
             return
+        trial.final_accuracy = float(result["accuracy"])  # of what ships
         self.state.best = number
         self._end("done")
         self._say(f"Done: {trial.name}, {latency_ms:.2f} ms, accuracy {trial.final_accuracy:.3f}: {result['name']}", number)

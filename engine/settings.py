@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from compiler.build import PRECISIONS
 from data.errors import UsageError
 from engine.strategies import strategy_names
 
 LOSSES = ("logits", "hidden", "attention")
-PRECISIONS = ("fp32",)
 
 
 def default_task() -> str:

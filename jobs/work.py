@@ -101,12 +101,13 @@ def train_to_the_end(job: Job) -> dict[str, Any]:
 
 
 def make_bundle(job: Job) -> dict[str, Any]:
-    """Compiles the trained model, checks it against torch, times it, and packs it into the file that a user ships.
+    """Compiles the trained model, checks it against torch, times it, scores it, and packs it into the file that a user ships.
 
     A model that turns out to be over the limit is not packed: its latency alone is the result.
     """
     from compiler.measure import measure_lengths
     from data.artifacts import Artifacts
+    from engine.candidates import score_compiled
 
     final = job.command.payload["final"]
     kept = job.folder / "bundle.json"
@@ -120,6 +121,9 @@ def make_bundle(job: Job) -> dict[str, Any]:
         result = {"latency": latency, **_facts(built)}
         if latency["latency_ms"] > job.settings.latency_ms:
             return result
+        job.progress(f"{job.title}: scoring the compiled model on the dev split")
+        metrics = score_compiled(built.folder, job.settings, job.should_stop)
+        result |= {"accuracy": next(iter(metrics.values())), "metrics": metrics}
         shorter = measure_lengths(
             built.folder,
             built.seq_lens[:-1],
@@ -128,7 +132,7 @@ def make_bundle(job: Job) -> dict[str, Any]:
             job.should_stop,
             log=lambda step: job.progress(f"{job.title}: {step}"),
         )
-        path = _pack(job, built, latency, shorter)
+        path = _pack(job, built, latency, shorter, metrics)
         shutil.rmtree(built.folder)
         result |= {"name": path.name, "sha256": Artifacts().put(path, path.name, "bundle"), "size": path.stat().st_size}
         part = kept.with_suffix(".part")
@@ -140,7 +144,9 @@ def make_bundle(job: Job) -> dict[str, Any]:
     return result
 
 
-def _pack(job: Job, built: "Built", latency: Mapping[str, Any], shorter: Sequence[Mapping[str, Any]]) -> Path:
+def _pack(
+    job: Job, built: "Built", latency: Mapping[str, Any], shorter: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]
+) -> Path:
     """The bundle with its description."""
     from compiler.bundle import file_name, write_bundle
     from data.tasks import load_task
@@ -167,7 +173,12 @@ def _pack(job: Job, built: "Built", latency: Mapping[str, Any], shorter: Sequenc
         "outputs": task.outputs,
         "latency": measured,
         "latency_by_length": [*shorter, {"seq_len": settings.seq_len, **measured}],
-        "accuracy": {"split": "dev", "metrics": payload["final"]["metrics"], "early": payload["early_accuracy"]},
+        "accuracy": {
+            "split": "dev",
+            "metrics": metrics,
+            "before_compilation": payload["final"]["metrics"],
+            "early": payload["early_accuracy"],
+        },
         "fusion": {"kernels": built.kernels, "blocks": built.blocks},
         "max_abs_error": built.max_abs_error,
         "run_id": job.command.run_id,

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import catalogue, health, own_file, recent, source, wording
 from app.catalogue import OWN_FILE
+from compiler.build import PRECISIONS
 from data.errors import PocketformerError, TaskError, UsageError
 from engine.settings import LOSSES, Settings
 from engine.strategies import strategy_names
@@ -37,6 +38,7 @@ FROM_URL: dict[str, Callable[[str], Any]] = {
     "latency_ms": float,
     "trials": int,
     "strategy": str,
+    "precision": str,
     "seed": int,
     "text": str,
     **dict.fromkeys(("early_epochs", "final_epochs", "distil_seconds", "seq_len"), int),
@@ -208,6 +210,10 @@ def ask_more(given: Settings) -> dict[str, Any]:
             "seq_len": row[1].number_input(
                 "Sequence length (tokens)", value=given.seq_len, min_value=8, max_value=512, step=16,
                 help="Every latency is for this many tokens.",
+            ),
+            "precision": row[0].selectbox(
+                "Precision", *_choice(PRECISIONS, given.precision),
+                help="Of the compiled model. int8: dense layers on 8-bit integers; the final accuracy is the compiled model's own.",
             ),
         }  # fmt: skip
         chosen = st.multiselect(

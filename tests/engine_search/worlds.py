@@ -22,6 +22,7 @@ from engine.search import (
 from engine.settings import Settings
 
 TEACHER = PRESETS["minilm-l6"]
+COMPILED = 0.019  # how much more accurate than at the early stage a compiled model is; before it was compiled, 0.02
 
 
 def latency_ms(architecture: Architecture) -> float:
@@ -60,6 +61,7 @@ class World:
             "bundle": lambda: {
                 "latency": {**latency, "latency_ms": (self.bundle_ms or self.latency_ms)(architecture)},
                 "name": "b.zip",
+                "accuracy": self.accuracy(architecture) + COMPILED,
             },
         }
         return Finished(command.command_id, "done", results[command.kind]())

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 from tiny import PAIRS, TINY, write_model
 
+from compiler.build import PRECISIONS, build
 from data.errors import Cancelled, ModelError, UsageError
 from engine.architecture import Architecture
-from engine.candidates import evaluate_candidate, export_candidate
+from engine.candidates import evaluate_candidate, export_candidate, score_compiled
 from engine.export import export_reference, reference_model
 from engine.settings import Settings
 
@@ -54,6 +55,23 @@ def test_early_and_final_accuracy_differ_in_their_rows_and_bodies(settings: Sett
         assert result.outputs == 1
         assert result.weights.is_file()
     assert len(list((tmp_path / "home" / "cache" / "trunks").glob("*/body.safetensors"))) == 2
+
+
+def test_a_compiled_candidate_is_scored_itself(settings: Settings, tmp_path: Path, session_home: str) -> None:
+    cache = tmp_path / "home" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "zig").symlink_to(Path(session_home) / "cache" / "zig")
+    trained = evaluate_candidate(STUDENT, settings, stage="final", workdir=tmp_path / "work")
+    scores = {}
+    for precision in PRECISIONS:
+        asked = replace(settings, precision=precision)
+        built = build(export_candidate(STUDENT, asked, trained.weights, tmp_path / precision), tmp_path / f"{precision}-built")
+        scores[precision] = score_compiled(built.folder, asked)
+    assert scores["fp32"] == pytest.approx(dict(trained.metrics), abs=1e-3)
+    assert list(scores["int8"]) == list(scores["fp32"])
+    assert scores["int8"]["pearson"] == pytest.approx(trained.accuracy, abs=0.1)
+    with pytest.raises(Cancelled):
+        score_compiled(built.folder, settings, should_stop=lambda: True)
 
 
 def test_finished_work_is_not_done_again(settings: Settings, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def train(job: Job) -> dict:
 
 
 def bundle(job: Job) -> dict:
-    return {"latency": measure(job), "name": "bundle.zip"}
+    return {"latency": measure(job), "name": "bundle.zip", "accuracy": job.command.payload["final"]["accuracy"]}
 
 
 WORK = {
