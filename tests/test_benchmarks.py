@@ -12,7 +12,7 @@ from benchmarks import compile_time, latency
 from engine.architecture import PRESETS, Architecture
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = "L2-H128-A2-F512-E128"
+TINY = "L2-H128-A2-F512"
 
 
 def row(model: str, threads: int, **peers: float) -> dict:

@@ -114,13 +114,17 @@ def bundle_job(job, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_bundle_says_what_it_is_and_is_packed_once(
-    bundle_job: Job, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle_job: Job, built: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    scored: list[Path] = []
+    monkeypatch.setattr("engine.candidates.score_compiled", lambda folder, *_: scored.append(folder) or {"f1": 0.79})
     unstable = MeasureError("latency is unstable")
     calls = measuring(monkeypatch, LATENCY, unstable, Latency(**{**vars(LATENCY), "median_ms": 1.6}))
     result = make_bundle(bundle_job)
     assert make_bundle(bundle_job) == result
     assert len(calls) == 3
+    assert scored == [built]
+    assert result["accuracy"] == 0.79
     (kept,) = store.artifacts(bundle_job.command.run_id)
     assert (kept.sha256, kept.name, kept.kind) == (result["sha256"], result["name"], "bundle")
     assert kept.name == "pocketformer-paraphrase-L2-H384-A12-F768-host@3.00ms.zip"
@@ -134,7 +138,7 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
     assert (model["seq_len"], model["seq_lens"]) == (128, [32, 64, 128])
     assert model["latency"]["median_ms"] == 3.0
     assert [(each["seq_len"], each["median_ms"]) for each in model["latency_by_length"]] == [(64, 1.6), (128, 3.0)]
-    assert model["accuracy"] == {"split": "dev", "metrics": {"f1": 0.8}, "early": 0.7}
+    assert model["accuracy"] == {"split": "dev", "metrics": {"f1": 0.79}, "before_compilation": {"f1": 0.8}, "early": 0.7}
 
 
 def test_a_bundle_over_the_limit_is_not_packed(bundle_job: Job, store: Store, monkeypatch: pytest.MonkeyPatch):
