@@ -19,11 +19,9 @@ from compiler.build import PRECISIONS, build
 from compiler.isa import cores
 from compiler.measure import measure
 from compiler.rounds import ROUNDS, Timer, in_turns, middle
-from compiler.session import WEIGHTS, Session
+from compiler.session import WEIGHTS
 from data.errors import exit_status_of
 from data.home import subfolder
-
-INPUTS_OF_A_ROW = ("input_ids", "token_type_ids", "attention_mask")
 
 
 def main() -> None:
@@ -46,12 +44,10 @@ def run(options: argparse.Namespace) -> None:
         UsageError: unknown task or teacher.
         CompileError, MeasureError: a model does not compile, or cannot be timed.
     """
-    from data.tasks import evaluate, load_task
-    from engine.candidates import evaluate_candidate, export_candidate
-    from engine.problem import texts_of
+    from data.tasks import load_task
+    from engine.candidates import evaluate_candidate, export_candidate, score_compiled
     from engine.settings import Settings
     from engine.teacher import load_teacher
-    from engine.tokens import collate, encode, pad_id
 
     progress = Progress()
 
@@ -59,7 +55,12 @@ def run(options: argparse.Namespace) -> None:
         progress.bar(message, fraction or 0.0)
 
     settings = Settings(
-        task=options.task, teacher=options.teacher, final_epochs=options.epochs, seed=options.seed, seq_len=options.seq_len
+        task=options.task,
+        teacher=options.teacher,
+        final_epochs=options.epochs,
+        seed=options.seed,
+        seq_len=options.seq_len,
+        threads=options.threads,
     )
     teacher = load_teacher(options.teacher)
     task = load_task(options.task)
@@ -70,9 +71,6 @@ def run(options: argparse.Namespace) -> None:
         stage="final",
         workdir=workdir,
         progress=tell,
-    )
-    batch = collate(
-        encode(teacher.tokenizer, texts_of(task, "dev"), options.seq_len), pad_id(teacher.tokenizer), options.seq_len
     )
     report: dict[str, Any] = {
         **machine.facts(("apache-tvm", "torch")),
@@ -87,11 +85,9 @@ def run(options: argparse.Namespace) -> None:
         for precision in PRECISIONS:
             progress.log(f"compiling in {precision}")
             built = build(dataclasses.replace(request, precision=precision, seq_lens=()), Path(scratch) / precision)
-            progress.log(f"scoring {len(batch.input_ids)} rows of the dev split in {precision}")
-            with Session(built.folder, options.threads) as session:
-                answers = session.run(*(getattr(batch, name).numpy() for name in INPUTS_OF_A_ROW))
+            progress.log(f"scoring the dev split in {precision}")
             report["precisions"][precision] = {
-                "accuracy": evaluate(task, answers)[task.metric],
+                "accuracy": score_compiled(built.folder, settings)[task.metric],
                 "max_abs_error": built.max_abs_error,
                 "kernels": built.kernels,
                 "weights_mb": (built.folder / WEIGHTS).stat().st_size / 1e6,
