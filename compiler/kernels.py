@@ -46,7 +46,7 @@ from compiler.schedules.transpose import Transpose
 from data.errors import CompileError
 
 ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so that register tiles fit
-TUNING_ROUNDS = 12  # short and many: others' use of the machine comes in bursts, and the best round is the one without
+TUNING_ROUNDS = 12  # short and many: others' use of the machine comes in bursts
 TUNING_ROUND_US = 2000.0
 COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a last-level cache has for one program
 RANDOM_NUMBERS = 1 << 14
@@ -228,23 +228,23 @@ class _Tensor(ctypes.Structure):
 
 
 def _time(kernels: Sequence[Kernel], isa: Isa, threads: int, folder: Path) -> dict[str, float]:
-    """Microseconds of each kernel on the models' own thread pool: the best of a few rounds' medians, taken in turns."""
+    """Microseconds of each kernel on the models' own thread pool: the median of a few rounds' medians, taken in turns. Not the best
+    one: on a core whose other thread or caches others use now and then, the tile that suffers least from it is the better one."""
     library = folder / "tune.so"
     zig.link_shared([zig.RUNTIME / "tune.c", zig.RUNTIME / "pool.c", *(kernel.object for kernel in kernels)], library, isa)
     loaded = ctypes.CDLL(str(library))
     loaded.pf_kernel_error.restype = ctypes.c_char_p
-    results: dict[str, float] = {}
+    rounds: dict[str, list[float]] = {kernel.symbol: [] for kernel in kernels}
     cold = aligned((COLD_BYTES // 4,), "float32")
     _fill(cold)
     with quiet():
         operands = {kernel.symbol: _tensors(kernel) for kernel in kernels}
         for _ in range(TUNING_ROUNDS):
             for kernel in kernels:
-                known = results.get(kernel.symbol)
-                runs = 3 if known is None else max(3, min(25, int(TUNING_ROUND_US / known)))
-                taken = _time_once(loaded, kernel, operands[kernel.symbol][0], cold, threads, runs)
-                results[kernel.symbol] = min(taken, known or taken)
-    return results
+                known = rounds[kernel.symbol]
+                runs = max(3, min(25, int(TUNING_ROUND_US / min(known)))) if known else 3
+                known.append(_time_once(loaded, kernel, operands[kernel.symbol][0], cold, threads, runs))
+    return {symbol: median(times_us) for symbol, times_us in rounds.items()}
 
 
 def _time_once(loaded: ctypes.CDLL, kernel: Kernel, tensors: Any, cold: np.ndarray, threads: int, runs: int) -> float:

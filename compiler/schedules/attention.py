@@ -17,6 +17,7 @@ from compiler.schedules import emit
 
 TILES = ((4, 2), (4, 4), (8, 2), (8, 1), (2, 4), (4, 3))
 LEAST_TASKS = 6
+UNROLLED = (4, 2, 1)  # rounds of the loops that sum
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,14 @@ class Attention:
                 for _, vector, at in grid:
                     with emit.lanes(isa.lanes) as lane:
                         emit.store(sums, mask[base + vector * isa.lanes + lane], at, lane)
-                with emit.loop(self.head_size) as k:
-                    for index, vector, at in grid:
-                        with emit.lanes(isa.lanes) as lane:
-                            product = qkv[row + index, head * self.head_size + k] * keys_t[k, base + vector * isa.lanes + lane]
-                            emit.store(sums, sums[at, lane] + product, at, lane)
+                self._add(
+                    sums,
+                    grid,
+                    self.head_size,
+                    isa,
+                    lambda index, k: qkv[row + index, head * self.head_size + k],
+                    lambda k, column, base=base: keys_t[k, base + column],
+                )
                 for index, vector, at in grid:
                     with emit.lanes(isa.lanes) as lane:
                         emit.store(scores, sums[at, lane], index, base + vector * isa.lanes + lane)
@@ -167,17 +171,30 @@ class Attention:
                 for _, _, at in grid:
                     with emit.lanes(isa.lanes) as lane:
                         emit.store(sums, emit.number(0.0), at, lane)
-                with emit.loop(self.seq_len) as j:
-                    for index, vector, at in grid:
-                        with emit.lanes(isa.lanes) as lane:
-                            product = scores[index, j] * values[j, base + vector * isa.lanes + lane]
-                            emit.store(sums, sums[at, lane] + product, at, lane)
+                self._add(
+                    sums,
+                    grid,
+                    self.seq_len,
+                    isa,
+                    lambda index, j: scores[index, j],
+                    lambda j, column, base=base: values[j, base + column],
+                )
                 for index, vector, at in grid:
 
                     def write(lane: Any, index: int = index, at: int = at, column: Any = base + vector * isa.lanes) -> None:
                         emit.store(y, sums[at, lane] * inverses[index], row + index, head * size + column + lane)
 
                     emit.within(size, base + vector * isa.lanes, isa.lanes, False, write)
+
+    def _add(self, sums: Any, grid: Any, count: int, isa: Isa, left: Any, right: Any) -> None:
+        """The products of left(row, k) and right(k, column), for `count` of k, to a register tile."""
+
+        def add(k: Any) -> None:
+            for index, vector, at in grid:
+                with emit.lanes(isa.lanes) as lane:
+                    emit.store(sums, sums[at, lane] + left(index, k) * right(k, vector * isa.lanes + lane), at, lane)
+
+        emit.unrolled(count, UNROLLED, add)
 
 
 class _Rows:
@@ -197,7 +214,7 @@ class _Rows:
         emit.store(top, highest[0], 0)
         for lane in range(1, vector):
             emit.store(top, tirx.max(top[0], highest[lane]), 0)
-        emit.columns(keys, vector, lambda j: emit.store(scores, emit.exp(scores[index, j] - top[0]), index, j))
+        emit.together(keys, vector, lambda j: emit.store(scores, emit.exp(scores[index, j] - top[0]), index, j))
         emit.store(inverses, emit.number(1.0) / self.reduction.sum(keys, lambda j: scores[index, j]), index)
 
 

@@ -27,6 +27,7 @@ EXP_P = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6
 
 SCRATCH_ALIGNMENT = 64
 READ, SECOND_LEVEL, DATA = 0, 2, 1  # llvm.prefetch's arguments
+TOGETHER = (4, 2, 1)  # vectors
 LINE_WORDS = 16  # of 32 bits, in a cache line
 _scratch_bytes: ContextVar[list[int]] = ContextVar("scratch_bytes")
 
@@ -102,6 +103,28 @@ def columns(width: int, vector: int, body: Callable[[Expression], None]) -> None
     if width % vector:
         with loop(width % vector) as rest:
             body(rest + width // vector * vector)
+
+
+def together(width: int, vector: int, body: Callable[[Expression], None]) -> None:
+    """`columns` for a `body` of many operations and constants, `width` being whole vectors: several vectors side by side, whose chains
+    of operations overlap and which load each constant once."""
+    done = 0
+    for vectors in TOGETHER:
+        chunk = vectors * vector
+        count = (width - done) // chunk
+        if count:
+            with loop(count) as number, lanes(chunk) as lane:
+                body(done + number * chunk + lane)
+        done += count * chunk
+
+
+def unrolled(count: int, times: Sequence[int], body: Callable[[Expression], None]) -> None:
+    """`body(index)` for each index, as many a round as the first of `times` that divides `count`. Where a core's other thread is busy,
+    what a loop of multiply-adds waits for is its other instructions."""
+    together = next(each for each in times if count % each == 0)
+    with loop(count // together) as number:
+        for each in range(together):
+            body(number * together + each)
 
 
 def within(width: int, column: Expression, vector: int, partial: bool, body: Callable[[Expression], None]) -> None:

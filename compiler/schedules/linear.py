@@ -31,6 +31,7 @@ TILE_OVERHEAD = 12.0  # cycles around a register tile's inner loop
 L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
 L2_BYTES_PER_CYCLE = 20.0
 FMA_LATENCY = 4.0
+INSTRUCTIONS_PER_CYCLE = 3.0  # what a core that starts six has left while its other thread is busy
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Linear:
     panel: int | None = None
 
     kind: ClassVar[str] = "linear"
+    unrolled: ClassVar[tuple[int, ...]] = (4, 2, 1)  # steps of the inner loop, the first that divides a block of K
 
     @classmethod
     def of(cls, value: Value, rows: int) -> "Linear":
@@ -100,8 +102,9 @@ class Linear:
         return panel
 
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
-        """Of one step of a register tile: arithmetic, latency or loads, whichever is longest."""
-        return max(rows * vectors / isa.fma_per_cycle, FMA_LATENCY, (rows + vectors) / 2)
+        """Of one step of a register tile: arithmetic, latency, loads or instructions, whichever is longest."""
+        products, loads = rows * vectors, rows + vectors
+        return max(products / isa.fma_per_cycle, FMA_LATENCY, loads / 2, (products + loads) / INSTRUCTIONS_PER_CYCLE)
 
     def registers(self, rows: int, vectors: int) -> int:
         """That a register tile takes: sums, a step's weights, one number of x."""
@@ -226,8 +229,7 @@ class Linear:
                             at = start + index * rows
                             self._fetch_next(weight, panel, number, tiles_before + index, tile)
                             sums.begin(panel, at, rows, first)
-                            with emit.loop(tile.depth_block) as k:
-                                sums.add(first_row + at, panel, self._group(panel, tile), number * tile.depth_block + k, rows)
+                            self._sum(sums, first_row + at, panel, number, rows, tile)
                             if last:
                                 self._write(y, residual, residual_scale, sums, first_row + at, panel, rows, tile, isa)
                             else:
@@ -243,6 +245,11 @@ class Linear:
                         norm.apply(y, first_row + index)
 
         return emit.kernel(symbol, self.parameters(tile), body)
+
+    def _sum(self, sums: "Sums", row: Any, panel: Any, number: Any, rows: int, tile: Tile) -> None:
+        """A register tile over one block of K."""
+        group, first = self._group(panel, tile), number * tile.depth_block
+        emit.unrolled(tile.depth_block, self.unrolled, lambda k: sums.add(row, panel, group, first + k, rows))
 
     def _fetch_next(self, weight: Any, panel: Any, number: Any, row_tile: Any, tile: Tile) -> None:
         """Weights are used once an inference and come from memory: each register tile asks for its share of the next block, so that
@@ -262,17 +269,15 @@ class Linear:
         """The epilogue, and the columns that exist."""
         width, panels_a_block = self.width // self.blocks, self.panels(tile) // self.blocks
         block = panel // panels_a_block if self.blocks > 1 else 0
+        if self.activation:
+            sums.activate(self.activation, row, panel, rows)
         for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
-            results = sums.results(row + index, panel, vector, at)
             column = (panel - block * panels_a_block) * tile.panel + vector * isa.lanes
-            if self.activation:
-                with emit.lanes(isa.lanes) as lane:
-                    emit.store(results, emit.activate(self.activation, results[at, lane]), at, lane)
 
             def write(
-                lane: Any, at: int = at, row: Any = row + index, column: Any = block * width + column, results: Any = results
+                lane: Any, row: Any = row + index, vector: int = vector, at: int = at, column: Any = block * width + column
             ) -> None:
-                total = results[at, lane]
+                total = sums.activated[at * isa.lanes + lane] if self.activation else sums.result(row, panel, vector, at, lane)
                 if residual is not None:
                     added = residual[row, column + lane]
                     total = total + (added if residual_scale is None else added * residual_scale[column + lane])
@@ -291,14 +296,15 @@ class Sums:
         self.x, self.weight, self.bias = x, weight, bias
         self.registers = emit.local(tile.tile_rows * self.vectors, isa.lanes, dtype=self.dtype)
         blocks = spec.steps // tile.depth_block
-        self.partial = emit.local(tile.row_block, tile.panel, dtype=self.dtype) if blocks > 1 else None
+        self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.dtype) if blocks > 1 else None
+        self.activated: Any = emit.local(tile.tile_rows * tile.panel) if spec.activation else None
 
     def begin(self, panel: Any, at: Any, rows: int, first: bool) -> None:
         """Where the block of K before this one left the sums, or, for the first one, at the bias."""
         for index, vector, position in emit.grid(rows, self.vectors):
             with emit.lanes(self.lanes) as lane:
                 column = vector * self.lanes + lane
-                start = self.start(panel * self.panel + column) if first else self.partial[at + index, column]  # type: ignore[index]
+                start = self.start(panel * self.panel + column) if first else self.partial[at + index, column]
                 emit.store(self.registers, start, position, lane)
 
     def start(self, column: Any) -> Any:
@@ -316,9 +322,18 @@ class Sums:
             with emit.lanes(self.lanes) as lane:
                 emit.store(self.partial, self.registers[position, lane], at + index, vector * self.lanes + lane)
 
-    def results(self, row: Any, panel: Any, vector: int, at: int) -> Any:
-        """Where the whole sums of a register lie, in float32 [at, lane]."""
-        return self.registers
+    def result(self, row: Any, panel: Any, vector: int, at: int, lane: Any) -> Any:
+        """A whole sum, in float32."""
+        return self.registers[at, lane]
+
+    def activate(self, name: str, row: Any, panel: Any, rows: int) -> None:
+        """Fill `activated`, a vector of it after the other."""
+        for index, vector, at in emit.grid(rows, self.vectors):
+            with emit.lanes(self.lanes) as lane:
+                emit.store(self.activated, self.result(row + index, panel, vector, at, lane), at * self.lanes + lane)
+        emit.together(
+            rows * self.panel, self.lanes, lambda at: emit.store(self.activated, emit.activate(name, self.activated[at]), at)
+        )
 
 
 def pack(weight: np.ndarray, panel: int) -> np.ndarray:

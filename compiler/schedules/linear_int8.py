@@ -25,6 +25,7 @@ WEIGHTS_A_WORD = 4
 @dataclass(frozen=True)
 class LinearInt8(fp32.Linear):
     kind: ClassVar[str] = "linear_int8"
+    unrolled: ClassVar[tuple[int, ...]] = (2, 1)  # with four, sums leave their registers
 
     @property
     def steps(self) -> int:
@@ -35,8 +36,9 @@ class LinearInt8(fp32.Linear):
 
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
         """Multiplications and additions go to different ports, widening to the additions'."""
-        products = rows * vectors / isa.fma_per_cycle
-        return max(products + vectors / 4, 1.0, (rows + vectors) / 2)
+        products, loads = rows * vectors, rows + vectors
+        instructions = (2 * products + loads) / fp32.INSTRUCTIONS_PER_CYCLE
+        return max(products / isa.fma_per_cycle + vectors / 4, 1.0, loads / 2, instructions)
 
     def registers(self, rows: int, vectors: int) -> int:
         return super().registers(rows, vectors) + 1
@@ -71,7 +73,6 @@ class SumsInt8(fp32.Sums):
     def __init__(self, spec: LinearInt8, tile: fp32.Tile, isa: Isa, x: Any, weight: Any, bias: Any, weight_scale: Any) -> None:
         super().__init__(spec, tile, isa, x, weight, bias)
         self.weight_scale, self.steps, self.pair_dot = weight_scale, spec.steps, isa.pair_dot
-        self.scaled = emit.local(tile.tile_rows * self.vectors, isa.lanes)
 
     def start(self, column: Any) -> Any:
         return tirx.const(0, "int32")
@@ -87,10 +88,7 @@ class SumsInt8(fp32.Sums):
             register = T.Ramp(0, 1, self.lanes)
             T.buffer_store(self.registers, self.registers[at, register] + products, [at, register])
 
-    def results(self, row: Any, panel: Any, vector: int, at: int) -> Any:
-        row_scale = tirx.reinterpret("float32", self.x[row, 0])
-        with emit.lanes(self.lanes) as lane:
-            column = panel * self.panel + vector * self.lanes + lane
-            scale = row_scale * self.weight_scale[column]
-            emit.store(self.scaled, tirx.Cast("float32", self.registers[at, lane]) * scale + self.bias[column], at, lane)
-        return self.scaled
+    def result(self, row: Any, panel: Any, vector: int, at: int, lane: Any) -> Any:
+        column = panel * self.panel + vector * self.lanes + lane
+        scale = tirx.reinterpret("float32", self.x[row, 0]) * self.weight_scale[column]
+        return tirx.Cast("float32", self.registers[at, lane]) * scale + self.bias[column]
