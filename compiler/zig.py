@@ -26,9 +26,9 @@ def link_static(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
     _run(["-target", isa.zig_static, "-static", "-s", *map(str, inputs), "-lpthread", "-lm"], output)
 
 
-def link_native(inputs: Sequence[Path], output: Path) -> None:
+def link_native(inputs: Sequence[Path], output: Path, *options: str) -> None:
     """A program for this very processor, optimised for it: what measures the machine itself."""
-    _run(["-O3", "-march=native", "-ffp-contract=fast", *map(str, inputs), "-lpthread"], output)
+    _run(["-O3", "-march=native", "-ffp-contract=fast", *options, *map(str, inputs), "-lpthread"], output)
 
 
 def prepare(isa: Isa, folder: Path) -> None:

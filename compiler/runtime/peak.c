@@ -24,10 +24,14 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The compiler knows none of the numbers, or it would find two chains equal and compute one of them only. */
+static volatile float unknown[CHAINS + 1];
+
 static float chunk(float factor) {
   vec acc[CHAINS], x, y;
-  for (int lane = 0; lane < LANES; ++lane) { x[lane] = factor; y[lane] = 1e-3f; }
-  for (int i = 0; i < CHAINS; ++i) acc[i] = y * (float)i;
+  for (int lane = 0; lane < LANES; ++lane) { x[lane] = factor; y[lane] = unknown[CHAINS]; }
+  for (int i = 0; i < CHAINS; ++i)
+    for (int lane = 0; lane < LANES; ++lane) acc[i][lane] = unknown[i];
   for (int step = 0; step < STEPS; ++step)
 #pragma clang loop unroll(full)
     for (int i = 0; i < CHAINS; ++i) acc[i] = acc[i] * x + y;
@@ -56,6 +60,7 @@ int main(int argc, char **argv) {
   if (threads < 1 || threads > 256) return 2;
   pthread_t id[256];
   double rate[256] = {0}, total = 0;
+  for (int i = 0; i <= CHAINS; ++i) unknown[i] = 1e-3f * (float)(i + 1);
   for (int i = 1; i < threads; ++i) pthread_create(&id[i], 0, work, &rate[i]);
   work(&rate[0]);
   for (int i = 1; i < threads; ++i) pthread_join(id[i], 0);
