@@ -46,7 +46,7 @@ from compiler.schedules.transpose import Transpose
 from data.errors import CompileError
 
 ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so that register tiles fit
-TUNING_ROUNDS = 12  # short and many: others' use of the machine comes in bursts
+TUNING_ROUNDS = 8  # short and many: others' use of the machine comes in bursts
 TUNING_ROUND_US = 2000.0
 COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a last-level cache has for one program
 RANDOM_NUMBERS = 1 << 14
@@ -122,7 +122,7 @@ def reading(spec: Spec, kernel: Kernel) -> Spec:
 def compile_kernels(
     specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None]
 ) -> tuple[dict[Spec, Kernel], int]:
-    """A kernel for each spec, and how many had to be compiled. Cost: 0.05 to 0.2 s for each tile tried, nothing when cached."""
+    """A kernel for each spec, and how many had to be compiled. Cost: 0.1 to 0.4 s of a core for each tile tried, nothing when cached."""
     wanted = list(dict.fromkeys(specs))
     keys = {spec: cache.kernel_key(spec, isa, threads) for spec in wanted}
     missing = [spec for spec in wanted if cache.find(keys[spec]) is None]

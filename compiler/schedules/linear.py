@@ -10,6 +10,7 @@ multiplied by zero.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from compiler.graph import Value
 from compiler.isa import Isa
 from compiler.schedules import emit
 
-MOST_CANDIDATES = 8
+MOST_CANDIDATES = 6
 SAME_REGISTER_TILE = 3
 MOST_CANDIDATES_OF_A_PANEL = 3
 TASKS_FOR_BALANCE = 8
@@ -221,25 +222,27 @@ class Linear:
                     norm = emit.LayerNorm(self.width, isa.lanes, scale, shift, self.epsilon)
                 first_row = task // shares * tile.row_block
 
-                def block(number: Any, step: Any, first: bool, last: bool) -> None:
+                def block(number: Any, step: Any) -> None:
                     panel = task % shares * tile.panels_per_task + step
                     tiles_before = 0
                     for start, rows, count in row_tiles(tile.row_block, tile.tile_rows):
                         with emit.loop(count) as index:
                             at = start + index * rows
                             self._fetch_next(weight, panel, number, tiles_before + index, tile)
-                            sums.begin(panel, at, rows, first)
+                            sums.begin(panel, at, rows)
                             self._sum(sums, first_row + at, panel, number, rows, tile)
-                            if last:
+                            if blocks > 1:
+                                with emit.when(number < blocks - 1):
+                                    sums.put_away(at, rows)
+                            with emit.when(number == blocks - 1) if blocks > 1 else nullcontext():
                                 self._write(y, residual, residual_scale, sums, first_row + at, panel, rows, tile, isa)
-                            else:
-                                sums.put_away(at, rows)
                         tiles_before += count
 
                 with emit.loop(tile.panels_per_task) as step:
-                    for start, count, first, last in _phases(blocks):
-                        with emit.loop(count) as number:
-                            block(start + number, step, first, last)
+                    if blocks > 1:
+                        sums.prepare(task % shares * tile.panels_per_task + step, tile.row_block)
+                    with emit.loop(blocks) as number:
+                        block(number, step)
                 if norm is not None:
                     with emit.loop(tile.row_block) as index:
                         norm.apply(y, first_row + index)
@@ -299,12 +302,19 @@ class Sums:
         self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.dtype) if blocks > 1 else None
         self.activated: Any = emit.local(tile.tile_rows * tile.panel) if spec.activation else None
 
-    def begin(self, panel: Any, at: Any, rows: int, first: bool) -> None:
-        """Where the block of K before this one left the sums, or, for the first one, at the bias."""
+    def prepare(self, panel: Any, rows: int) -> None:
+        """Where K is in blocks, sums begin with what the block before has left: all blocks run the same code, which is compiled once."""
+        with emit.loop(rows) as row:
+            for vector in range(self.vectors):
+                with emit.lanes(self.lanes) as lane:
+                    column = vector * self.lanes + lane
+                    emit.store(self.partial, self.start(panel * self.panel + column), row, column)
+
+    def begin(self, panel: Any, at: Any, rows: int) -> None:
         for index, vector, position in emit.grid(rows, self.vectors):
             with emit.lanes(self.lanes) as lane:
                 column = vector * self.lanes + lane
-                start = self.start(panel * self.panel + column) if first else self.partial[at + index, column]
+                start = self.start(panel * self.panel + column) if self.partial is None else self.partial[at + index, column]
                 emit.store(self.registers, start, position, lane)
 
     def start(self, column: Any) -> Any:
@@ -359,14 +369,6 @@ def row_tiles(rows: int, tallest: int) -> list[tuple[int, int, int]]:
     if high_tiles == 0:
         return [(0, low, tiles)]
     return [(0, low + 1, high_tiles), (high_tiles * (low + 1), low, tiles - high_tiles)]
-
-
-def _phases(blocks: int) -> list[tuple[int, int, bool, bool]]:
-    """(first block, blocks, whether they begin the sums, whether they end them): all blocks of K in order."""
-    if blocks == 1:
-        return [(0, 1, True, True)]
-    middle = [(1, blocks - 2, False, False)] if blocks > 2 else []
-    return [(0, 1, True, False), *middle, (blocks - 1, 1, False, True)]
 
 
 def _row_blocks(rows: int, tile_rows: int) -> list[int]:
