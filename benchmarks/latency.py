@@ -3,14 +3,16 @@
     python -m benchmarks.latency --json latency.json               everything, on every runtime that is installed
     python -m benchmarks.latency --resume latency.json             go on where that was interrupted
     python -m benchmarks.latency --models minilm-l6 --threads 2 --against onnxruntime
+    python -m benchmarks.latency --precision int8 --models bert-base          beside the runtimes' own 8-bit integers
 
 For each model and number of threads, ours and the peers take turns for a few rounds; each has its own process, at least 100 runs and two
 seconds a round. Beside each time stands its share of the machine's fp32 multiply-add peak, measured before and after. The end says how
-many times as long the best peer and ONNX Runtime take, as geometric means.
+many times as long the best peer and ONNX Runtime take, as geometric means. In another precision, our own fp32 takes turns with them.
 """
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,7 @@ from typing import Any
 
 from app.terminal import Progress, table
 from benchmarks import machine
-from compiler.build import BuildRequest, build
+from compiler.build import PRECISIONS, BuildRequest, build
 from compiler.measure import measure
 from compiler.peak import peak_gflops
 from compiler.peers import PEERS, check_peers, installed_peers, measure_peer, prepare_peer
@@ -33,7 +35,8 @@ from engine.architecture import DEFAULT_SEQ_LEN, PRESETS, Architecture, architec
 # CANAO (Kong et al., 2022), Table 2: transformer blocks, hidden size, attention heads, 22 to 6 GFLOPs; the FFN is four times as wide.
 TABLE_2 = ((12, 768, 12), (7, 1024, 16), (12, 512, 8), (6, 768, 12), (10, 512, 8), (5, 768, 12), (24, 256, 4), (6, 512, 8))
 OURS = "pocketformer"
-REFERENCE = "onnxruntime"  # the peer whose mean is reported apart
+FP32 = "pocketformer in fp32"  # beside another precision
+REFERENCES = ("onnxruntime", "onnxruntime-int8")  # peers whose means are reported apart
 
 
 def main() -> None:
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--models", type=_names, metavar="NAMES", help="presets or architectures; without it, all")
     parser.add_argument("--threads", type=_names, default=["1", "2"], metavar="COUNTS", help="1,2")
     parser.add_argument("--against", type=_names, metavar="NAMES", help=f"of {', '.join(PEERS)}; without it, those installed")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--seq-len", type=int, default=DEFAULT_SEQ_LEN, metavar="TOKENS")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where figures are kept, after each model")
@@ -55,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         UsageError: an unknown model or runtime, or a file to go on with that is of other settings.
         MeasureError: at the end, models that could not be timed; the others have been.
     """
-    peers = tuple(installed_peers() if options.against is None else options.against)
+    peers = tuple(installed_peers(options.precision) if options.against is None else options.against)
     check_peers(peers)
     counts = _counts(options.threads)
     models = {name: architecture_of(name) for name in options.models} if options.models else all_models()
@@ -67,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
         if left:
             progress.log(f"{model} ({number + 1} of {len(models)}), threads {', '.join(map(str, left))}")
             try:
-                for row in rows_of(model, architecture, left, peers, options.seq_len, options.rounds, progress):
+                for row in rows_of(model, architecture, left, peers, options, progress):
                     report["rows"] = [each for each in report["rows"] if not _same(each, row)] + [row]
                     report["geometric_means"] = geometric_means(report["rows"])
                     machine.keep(report, options.json or options.resume)
@@ -96,8 +100,7 @@ def rows_of(
     architecture: Architecture,
     counts: Sequence[int],
     peers: Sequence[str],
-    seq_len: int,
-    rounds: int,
+    options: argparse.Namespace,
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
     """A row for each number of threads.
@@ -109,10 +112,15 @@ def rows_of(
 
     with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as folder:
         scratch = Path(folder)
-        exported = export_for_peers(reference_model(model), seq_len, peers, scratch)
+        exported = export_for_peers(reference_model(model), options.seq_len, peers, scratch)
         assert exported.program is not None
         progress.log("compiling")
-        built = build(BuildRequest(exported.program, exported.samples), scratch / "built").folder
+        built = {OURS: build(BuildRequest(exported.program, exported.samples), scratch / "fp32").folder}
+        if options.precision != "fp32":
+            built[FP32] = built[OURS]
+            # Of random weights, answers are near zero: rounding is held to the accuracy of trained models, not to them.
+            request = BuildRequest(exported.program, exported.samples, precision=options.precision, tolerance=math.inf)
+            built[OURS] = build(request, scratch / options.precision).folder
         files: dict[str, Path] = {}
         failures: dict[str, str] = {}
         for name in peers:
@@ -123,11 +131,11 @@ def rows_of(
             except MeasureError as error:
                 failures[name] = str(error)
         for threads in counts:
-            timers: dict[str, Timer] = {OURS: partial(measure, built, threads=threads)}
+            timers: dict[str, Timer] = {name: partial(measure, folder, threads=threads) for name, folder in built.items()}
             timers |= {
                 name: partial(measure_peer, name, file, exported.samples, threads=threads) for name, file in files.items()
             }
-            yield _row(model, architecture, threads, seq_len, timers, rounds, dict(failures), progress)
+            yield _row(model, architecture, threads, options.seq_len, timers, options.rounds, dict(failures), progress)
 
 
 def _row(
@@ -154,6 +162,7 @@ def _row(
     ours = figures.pop(OURS)
     for figure in figures.values():
         figure["ratio"] = figure["median"] / ours["median"]
+    fp32 = figures.pop(FP32, None)
     return {
         "model": model,
         "architecture": str(architecture),
@@ -161,6 +170,7 @@ def _row(
         "gflop": gflop,
         "peak_gflops": peak,
         "latency_ms": ours,
+        **({"fp32": fp32} if fp32 else {}),
         "peers": figures,
         "failures": failures,
     }
@@ -173,7 +183,7 @@ def geometric_means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float
         peers = [row["peers"] for row in rows if row["threads"] == threads]
         ratios = {
             "best_peer": [min(peer["ratio"] for peer in each.values()) for each in peers if each],
-            REFERENCE: [each[REFERENCE]["ratio"] for each in peers if REFERENCE in each],
+            **{name: [each[name]["ratio"] for each in peers if name in each] for name in REFERENCES},
         }
         means[str(threads)] = {name: prod(found) ** (1 / len(found)) for name, found in ratios.items() if found}
     return means
@@ -182,11 +192,16 @@ def geometric_means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float
 def render(report: dict[str, Any]) -> str:
     """Milliseconds, and in brackets the share of the measured peak."""
     names = list(dict.fromkeys(name for row in report["rows"] for name in row["peers"]))
-    header = ("model", "threads", OURS, *names, "best peer / ours")
+    beside = (FP32,) if any("fp32" in row for row in report["rows"]) else ()
+    header = ("model", "threads", OURS, *beside, *names, "best peer / ours")
     lines = []
     for row in report["rows"]:
         ratios = [peer["ratio"] for peer in row["peers"].values()]
-        cells = [_cell(row["latency_ms"]), *(_cell(row["peers"].get(name)) for name in names)]
+        cells = [
+            _cell(row["latency_ms"]),
+            *(_cell(row.get("fp32")) for _ in beside),
+            *(_cell(row["peers"].get(name)) for name in names),
+        ]
         lines.append((row["model"], row["threads"], *cells, f"{min(ratios):.2f}" if ratios else None))
     means = [
         f"geometric mean, {threads} threads: " + ", ".join(f"{name} / ours {ratio:.2f}" for name, ratio in found.items())
@@ -204,6 +219,7 @@ def _report(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any]
     packages = dict.fromkeys(package for name in peers for _, package in PEERS[name].packages)
     fresh = {
         **machine.facts(("apache-tvm", *packages)),
+        "precision": options.precision,
         "seq_len": options.seq_len,
         "rounds": options.rounds,
         "rows": [],
@@ -213,11 +229,13 @@ def _report(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any]
         return fresh
     try:
         kept: dict[str, Any] = json.loads(options.resume.read_text())
-        rows, settings = kept["rows"], (kept["processor"], kept["seq_len"])
+        rows, settings = kept["rows"], (kept["processor"], kept["seq_len"], kept["precision"])
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{options.resume} is no report of this benchmark: {error}") from error
-    if settings != (fresh["processor"], fresh["seq_len"]):
-        raise UsageError(f"{options.resume} is of {settings[0]}, sequence length {settings[1]}; start a file of its own")
+    if settings != (fresh["processor"], fresh["seq_len"], fresh["precision"]):
+        raise UsageError(
+            f"{options.resume} is of {settings[0]}, sequence length {settings[1]}, {settings[2]}; start a file of its own"
+        )
     return {**fresh, "rows": rows, "geometric_means": geometric_means(rows)}
 
 

@@ -84,7 +84,7 @@ def test_latency_of_a_tiny_model_is_kept_and_not_measured_again(tmp_path):
 
 def test_a_report_of_other_settings_is_not_gone_on_with(tmp_path):
     report = tmp_path / "latency.json"
-    report.write_text(json.dumps({"rows": [], "processor": "abacus", "seq_len": 128}))
+    report.write_text(json.dumps({"rows": [], "processor": "abacus", "seq_len": 128, "precision": "fp32"}))
     done = benchmark("latency", "--models", TINY, "--against", "onnxruntime", "--resume", str(report))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.strip() == f"latency: {report} is of abacus, sequence length 128; start a file of its own"
+    assert done.stderr.strip() == f"latency: {report} is of abacus, sequence length 128, fp32; start a file of its own"

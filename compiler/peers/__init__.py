@@ -40,6 +40,7 @@ class Peer:
         packages: what it imports, and the package that brings it.
         file: name of what the form has to be converted into first; none where it is read as it is.
         program: that must be on the PATH.
+        precision: that it computes in.
     """
 
     module: str
@@ -47,6 +48,7 @@ class Peer:
     packages: tuple[tuple[str, str], ...]
     file: str = ""
     program: str = ""
+    precision: str = "fp32"
 
 
 PEERS: dict[str, Peer] = {
@@ -58,6 +60,16 @@ PEERS: dict[str, Peer] = {
     "torch": Peer("torch_compile", "program", (("torch", "torch"),), program=os.environ.get("CXX", "g++")),
     "torch-eager": Peer("torch_eager", "program", (("torch", "torch"),)),
     "executorch": Peer("execu_torch", "program", (("executorch", "executorch"),), file="model.pte"),
+    "onnxruntime-int8": Peer(
+        "onnx_runtime_int8", "onnx", (("onnxruntime", "onnxruntime"),), file="model.dynamic.onnx", precision="int8"
+    ),
+    "openvino-int8": Peer(
+        "open_vino_int8",
+        "onnx",
+        (("openvino", "openvino"), ("onnxruntime", "onnxruntime")),
+        file="model.static.onnx",
+        precision="int8",
+    ),
 }
 
 
@@ -89,8 +101,8 @@ def check_peers(names: Sequence[str]) -> None:
             raise UsageError(f"runtime '{name}' needs {lacking}, which is not installed; see {REQUIREMENTS}")
 
 
-def installed_peers() -> tuple[str, ...]:
-    return tuple(name for name, peer in PEERS.items() if not _lacking(peer))
+def installed_peers(precision: str = "fp32") -> tuple[str, ...]:
+    return tuple(name for name, peer in PEERS.items() if peer.precision == precision and not _lacking(peer))
 
 
 def prepare_peer(name: str, model: Exported, folder: Path, should_stop: ShouldStop = never) -> Path:

@@ -12,7 +12,11 @@ static unsigned available(void) {
     if (fma) found |= PF_CPU_FMA;
     if (b >> 5 & 1) found |= PF_CPU_AVX2;
     unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F, DQ, CD, BW, VL */
-    if ((state & 0xe6) == 0xe6 && (b & avx512) == avx512) found |= PF_CPU_AVX512;
+    if ((state & 0xe6) == 0xe6 && (b & avx512) == avx512) {
+        found |= PF_CPU_AVX512;
+        if (c >> 11 & 1) found |= PF_CPU_AVX512_VNNI;
+    }
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1) found |= PF_CPU_AVX_VNNI;
     return found;
 }
 #else
@@ -25,5 +29,12 @@ unsigned pf_cpu_missing(unsigned needs) {
 }
 
 const char *pf_cpu_name(unsigned need) {
-    return need == PF_CPU_AVX2 ? "AVX2" : need == PF_CPU_FMA ? "FMA" : need == PF_CPU_AVX512 ? "AVX-512" : "an unknown feature";
+    switch (need) {
+    case PF_CPU_AVX2: return "AVX2";
+    case PF_CPU_FMA: return "FMA";
+    case PF_CPU_AVX512: return "AVX-512";
+    case PF_CPU_AVX_VNNI: return "AVX-VNNI";
+    case PF_CPU_AVX512_VNNI: return "AVX-512 VNNI";
+    default: return "an unknown feature";
+    }
 }

@@ -2,8 +2,9 @@
 
 Everything else is `linear`'s: panels, blocks of K, epilogues. A step along K takes two numbers of each row. x has them side by side
 as int16 in one word, so that a broadcast word meets a panel's weights, two of each column, in one instruction that multiplies the
-pairs and adds their products (x86's pmaddwd). Weights are stored as int8 and widened as they are loaded, once for all rows of a
-register tile. The sums are exact: |product| < 2^14, so int32 holds 2^17 of them.
+pairs and adds their products (x86's pmaddwd; with VNNI adding them to a sum is part of it, vpdpwssd). Weights are stored as int8
+and widened as they are loaded, once for all rows of a register tile. The sums are exact: |product| < 2^14, so int32 holds 2^17 of
+them.
 """
 
 from dataclasses import dataclass
@@ -35,9 +36,9 @@ class LinearInt8(fp32.Linear):
         return panel * STEP // WEIGHTS_A_WORD
 
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
-        """Multiplications and additions go to different ports, widening to the additions'."""
+        """Multiplications and additions go to different ports where they are not one instruction, widening to the additions'."""
         products, loads = rows * vectors, rows + vectors
-        instructions = (2 * products + loads) / fp32.INSTRUCTIONS_PER_CYCLE
+        instructions = ((1 if isa.pair_dot_adds else 2) * products + loads) / fp32.INSTRUCTIONS_PER_CYCLE
         return max(products / isa.fma_per_cycle + vectors / 4, 1.0, loads / 2, instructions)
 
     def registers(self, rows: int, vectors: int) -> int:

@@ -12,8 +12,10 @@ from programs import op, operators, same_numbers, tensor, tokens, weights
 from compiler.build import build
 from compiler.evaluate import evaluate
 from compiler.graph import Graph
+from compiler.isa import x86_64
 from compiler.passes.quantize import quantize
 from compiler.quantization import quantized, rounded
+from compiler.schedules.linear_int8 import LinearInt8
 from compiler.session import Session
 
 SIZES = {
@@ -124,3 +126,30 @@ def test_weights_take_a_quarter(request_of, tmp_path):
     }
     dense = 4 * (4 * 256 * 256 + 2 * 256 * 1024)
     assert bytes_of["fp32"] - bytes_of["int8"] > 0.7 * dense
+
+
+AVX2 = {"avx2", "fma"}
+AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "instruction", "register"),
+    [
+        (set(), "pmaddwd", "%xmm"),
+        (AVX2, "vpmaddwd", "%ymm"),
+        (AVX2 | {"avx_vnni"}, "{vex} vpdpwssd", "%ymm"),
+        (AVX512, "vpmaddwd", "%zmm"),
+        (AVX512 | {"avx512_vnni"}, "vpdpwssd", "%zmm"),
+    ],
+)
+def test_the_instruction_that_multiplies_pairs(flags, instruction, register):
+    """Of processors that this machine need not be: the code is read, not run."""
+    import tvm
+
+    isa = x86_64(flags)
+    spec = LinearInt8(16, 64, 128)
+    function = spec.build(spec.tiles(isa, 1)[0], isa, "kernel")
+    assembly = tvm.compile(function.tir, target=tvm.target.Target(isa.target())).mod.inspect_source("asm")
+    products = [line.replace("\t", " ").strip() for line in assembly.splitlines() if "pmaddwd" in line or "vpdpwssd" in line]
+    assert len(products) > 8
+    assert all(line.startswith(instruction) and register in line for line in products)

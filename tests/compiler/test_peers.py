@@ -67,11 +67,11 @@ def test_a_peer_that_takes_more_cores_than_threads_is_noticed(exported, monkeypa
         return expected
 
     options = argparse.Namespace(samples=exported.samples, runs=50, warmup=0, threads=1)
-    facts = measured(busy, options)
+    facts = measured(busy, options, "fp32")
     assert facts["processor_s"] == pytest.approx(0.5, abs=0.15)
     monkeypatch.setattr("compiler.peers.worker.CORES_SLACK", -1.0)  # the one core it takes is one too many
     with pytest.raises(SystemExit, match="cores, though it was given 1 threads"):
-        measured(busy, options)
+        measured(busy, options, "fp32")
 
 
 def test_an_unknown_peer(exported):
@@ -87,6 +87,11 @@ def test_a_peer_that_is_not_installed(monkeypatch):
     with pytest.raises(UsageError, match="runtime 'slide-rule' needs the program no-such-compiler"):
         check_peers(("slide-rule",))
     assert not {"abacus", "slide-rule"} & set(installed_peers())
+
+
+def test_runtimes_are_compared_with_those_of_their_precision():
+    assert "onnxruntime-int8" in installed_peers("int8")
+    assert not set(installed_peers("int8")) & set(installed_peers("fp32"))
 
 
 def test_a_model_in_a_form_that_a_peer_does_not_read(exported, tmp_path):

@@ -1,0 +1,75 @@
+"""Vector functions, compiled and compared with the same in double precision."""
+
+from math import erf
+
+import numpy as np
+import pytest
+import tvm
+
+from compiler.isa import host
+from compiler.schedules import emit
+
+ISA = host()
+SPREAD = np.concatenate([np.linspace(-87, 88, 1401), np.linspace(-2, 2, 400)]).astype(np.float32)
+NEAR = np.linspace(-9, 9, 1801).astype(np.float32)
+
+
+def applied(function, x):
+    """`function` of a kernel, to each number; as many as whole vectors and a rest of them take."""
+    count = len(x) // ISA.lanes * ISA.lanes
+
+    def body(source, target):
+        with emit.tasks(1):
+            emit.together(count, ISA.lanes, lambda at: emit.store(target, function(source[at]), at))
+
+    kernel = emit.kernel("kernel", [("source", (count,), "float32"), ("target", (count,), "float32")], body)
+    module = tvm.compile(kernel.tir, target=tvm.target.Target(ISA.target()))
+    result = tvm.runtime.tensor(np.full(count, np.nan, np.float32))
+    module["kernel"](tvm.runtime.tensor(x[:count]), result)
+    return x[:count].astype(np.float64), result.numpy()
+
+
+def test_exp_is_within_two_units_in_the_last_place():
+    x, found = applied(emit.exp, SPREAD)
+    np.testing.assert_allclose(found, np.exp(x), rtol=2.5e-7)
+
+
+def test_exp_of_what_a_mask_leaves_is_as_good_as_zero():
+    _, found = applied(emit.exp, np.full(64, emit.LOWEST, np.float32))
+    assert np.all((found >= 0) & (found < 2e-38))
+
+
+@pytest.mark.parametrize(
+    ("function", "exact"),
+    [
+        (emit.erf, np.vectorize(erf)),
+        (emit.gelu, lambda x: x * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2),
+        (emit.gelu_tanh, lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2),
+        (emit.tanh, np.tanh),
+        (emit.relu, lambda x: np.maximum(x, 0)),
+    ],
+    ids=["erf", "gelu", "gelu_tanh", "tanh", "relu"],
+)
+def test_activations(function, exact):
+    x, found = applied(function, NEAR)
+    np.testing.assert_allclose(found, exact(x), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 3, 7, 8])
+def test_every_number_is_taken_once(vectors):
+    x = np.arange(vectors * ISA.lanes, dtype=np.float32)
+    _, found = applied(lambda number: number + emit.number(1.0), x)
+    np.testing.assert_array_equal(found, x + 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 7, 8])
+def test_an_unrolled_loop_goes_over_all_of_its_rounds(count):
+    def body(source, target):
+        with emit.tasks(1):
+            emit.unrolled(count, (4, 2, 1), lambda k: emit.store(target, target[0] + source[k], 0))
+
+    kernel = emit.kernel("kernel", [("source", (count,), "float32"), ("target", (1,), "float32")], body)
+    module = tvm.compile(kernel.tir, target=tvm.target.Target(ISA.target()))
+    total = tvm.runtime.tensor(np.zeros(1, np.float32))
+    module["kernel"](tvm.runtime.tensor(2.0 ** np.arange(count, dtype=np.float32)), total)
+    assert total.numpy()[0] == 2**count - 1
