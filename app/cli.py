@@ -82,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
         "--against",
         default="",
         metavar="NAMES",
-        help="peers timed on the same model in the same run: onnxruntime, openvino, litert, torch, torch-eager, executorch",
+        help="peers timed on the same model in the same run: onnxruntime, openvino, litert, torch, torch-eager, executorch; on 8-bit "
+        "integers: onnxruntime-int8, openvino-int8",
     )
 
     trials = _add(commands, "trials", "the trials of a run")
