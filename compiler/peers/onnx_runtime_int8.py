@@ -5,6 +5,7 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 
 from pathlib import Path
 
+import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from compiler.peers.onnx_runtime import load
@@ -13,4 +14,11 @@ __all__ = ["convert", "load"]
 
 
 def convert(program: Path, samples: Path, out: Path) -> None:
-    quantize_dynamic(program, out, per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(without_shapes(program), out, per_channel=True, weight_type=QuantType.QInt8)
+
+
+def without_shapes(program: Path) -> onnx.ModelProto:
+    """The shapes that torch's exporter notes between layers are in the way of the quantiser's own: it transposes weights."""
+    model = onnx.load(program)
+    del model.graph.value_info[:]
+    return model

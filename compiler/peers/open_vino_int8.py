@@ -6,6 +6,7 @@ import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from compiler.peers import INPUTS
+from compiler.peers.onnx_runtime_int8 import without_shapes
 from compiler.peers.open_vino import load
 
 __all__ = ["convert", "load"]
@@ -23,7 +24,7 @@ class _Sentences(CalibrationDataReader):
 
 def convert(program: Path, samples: Path, out: Path) -> None:
     quantize_static(
-        program,
+        without_shapes(program),
         out,
         _Sentences(samples),
         quant_format=QuantFormat.QDQ,

@@ -33,7 +33,7 @@ def exported(request_of, tmp_path_factory) -> Exported:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_answers_as_torch_does_and_is_timed(name, exported, tmp_path, monkeypatch):
-    if name not in installed_peers():
+    if name not in installed_peers(PEERS[name].precision):
         absent = pytest.fail if os.environ.get("POCKETFORMER_REQUIRE_ALL") == "1" else pytest.skip
         absent(f"{name} is not installed: make peers")
     for limit in ("UNSTABLE_SPREAD", "MOST_WAITED"):
