@@ -231,9 +231,8 @@ def exp(x: Expression) -> Expression:
     """e^x by 2^n times a polynomial, n added to its exponent's bits; within 2 units in the last place, zero below -87."""
     x = tirx.max(tirx.min(x, number(88.0)), number(-87.0))
     bits = tirx.reinterpret("int32", x * number(1.44269504) + number(ROUNDING))
-    n = tirx.reinterpret("float32", bits) - number(
-        ROUNDING
-    )  # through its bits, lest TVM take the subtraction for the addition undone
+    # Through the bits: TVM's simplifier takes (x + c) - c for x.
+    n = tirx.reinterpret("float32", bits) - number(ROUNDING)
     r = x - n * number(0.693359375) + n * number(2.12194440e-4)
     exponent = bits << tirx.const(23, "int32")
     return tirx.reinterpret("float32", tirx.reinterpret("int32", polynomial(r, EXP_P)) + exponent)

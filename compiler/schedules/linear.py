@@ -32,7 +32,7 @@ TILE_OVERHEAD = 12.0  # cycles around a register tile's inner loop
 L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
 L2_BYTES_PER_CYCLE = 20.0
 FMA_LATENCY = 4.0
-INSTRUCTIONS_PER_CYCLE = 3.0  # what a core that starts six has left while its other thread is busy
+INSTRUCTIONS_PER_CYCLE = 3.0  # assumed: half of what a core starts, as when its other thread is busy
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from compiler.measure import Latency
 from compiler.peers import PEERS, Exported, Peer, check_peers, installed_peers, measure_peer, prepare_peer
-from compiler.peers.worker import measured
+from compiler.peers.worker import check, measured
 from compiler.rounds import in_turns, middle
 from data.errors import MeasureError, UsageError
 
@@ -53,6 +53,14 @@ def test_a_peer_that_computes_in_a_lower_precision_is_noticed(exported, tmp_path
     np.savez(tmp_path / "bf16.npz", **changed)
     with pytest.raises(MeasureError, match=r"onnxruntime failed: its answer differs .* does not compute in fp32"):
         measure_peer("onnxruntime", exported.onnx, tmp_path / "bf16.npz", threads=1, runs=3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_answer_of_nothing_but_zeros_is_refused(precision, exported):
+    with np.load(exported.samples) as arrays:
+        zeros = np.zeros_like(arrays["expected"][:1])
+    with pytest.raises(SystemExit, match=f"does not compute in {precision}"):
+        check(lambda tokens: zeros, exported.samples, precision)
 
 
 def test_a_peer_that_takes_more_cores_than_threads_is_noticed(exported, monkeypatch):
