@@ -23,7 +23,7 @@ from compiler.workers import Worker, start_worker
 from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
 
 POLL_S = 0.1
-PRECISIONS = ("fp32", "int8")  # the keys of compiler.passes.PRECISIONS
+PRECISIONS = ("fp32", "int8")
 FUSIONS = ("lp", "none")  # the keys of compiler.passes.PIPELINES, which this process does not import
 MESSAGE_CHARACTERS = 300
 

@@ -21,8 +21,10 @@ class Isa:
         name: enters kernel names and cache keys, with everything below.
         lanes: float32 numbers in a vector register.
         registers: vector registers.
-        pair_dot: LLVM's intrinsic that multiplies int16 numbers pairwise and adds each two neighbours' products to one int32.
-        pair_dot_adds: adding that to a sum is part of the instruction.
+        byte_dot: LLVM's intrinsics that make int32 sums of the products of four uint8 and four int8 each: one instruction adds them to sums
+            it is given, or a first adds them by twos as int16, and a second those by twos, after it has multiplied them by one.
+        largest_weight: of the int8 numbers, so that what `byte_dot` adds up on its way fits its type: 4 x 255 x 127 in int32, but 2 x 255 x 64
+            in int16.
         fma_per_cycle: vector multiply-adds that a core starts each cycle.
         llvm_cpu, llvm_features: what code is generated for; a CPU without them is refused when the model is loaded.
         needs: the same as bits, `PF_CPU_...` in runtime/cpu.h.
@@ -36,8 +38,8 @@ class Isa:
     zig_static: str
     lanes: int
     registers: int
-    pair_dot: str
-    pair_dot_adds: bool
+    byte_dot: tuple[str, ...]
+    largest_weight: int
     fma_per_cycle: int
     needs: tuple[str, ...]
     l1_bytes: int
@@ -61,8 +63,16 @@ def host() -> Isa:
 
 
 def x86_64(flags: set[str], l1_bytes: int = DEFAULT_L1_BYTES, l2_bytes: int = DEFAULT_L2_BYTES) -> Isa:
-    """The best that is written for a processor with these flags of /proc/cpuinfo."""
-    level = next(level for level in X86_LEVELS if level.flags <= flags)
+    """The best that is written for a processor with these flags of /proc/cpuinfo.
+
+    Raises:
+        CompileError: there is none.
+    """
+    level = next((level for level in X86_LEVELS if level.flags <= flags), None)
+    if level is None:
+        raise CompileError(
+            "this processor lacks SSE4.2, which x86-64 processors have since 2008 (AMD: 2011); take another machine"
+        )
     return Isa(
         name=level.name,
         triple="x86_64-linux-gnu",
@@ -72,8 +82,8 @@ def x86_64(flags: set[str], l1_bytes: int = DEFAULT_L1_BYTES, l2_bytes: int = DE
         zig_static="x86_64-linux-musl",
         lanes=level.lanes,
         registers=level.registers,
-        pair_dot=level.pair_dot,
-        pair_dot_adds=level.pair_dot_adds,
+        byte_dot=level.byte_dot,
+        largest_weight=127 if len(level.byte_dot) == 1 else 64,
         fma_per_cycle=2,
         needs=level.needs,
         l1_bytes=l1_bytes,
@@ -90,42 +100,56 @@ class _X86Level:
     llvm_cpu: str
     lanes: int
     registers: int
-    pair_dot: str
-    needs: tuple[str, ...] = ()
+    byte_dot: tuple[str, ...]
+    needs: tuple[str, ...]
     llvm_features: tuple[str, ...] = ()
-    pair_dot_adds: bool = False
 
 
-_AVX2 = _X86Level("avx2", frozenset({"avx2", "fma"}), "x86-64-v3", 8, 16, "llvm.x86.avx2.pmadd.wd", needs=("AVX2", "FMA"))
+_SSE42 = _X86Level(
+    "sse4.2",
+    frozenset({"ssse3", "sse4_2", "popcnt"}),
+    "x86-64-v2",
+    4,
+    16,
+    ("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd"),
+    needs=("SSE42",),
+)
+_AVX2 = _X86Level(
+    "avx2",
+    _SSE42.flags | {"avx2", "fma"},
+    "x86-64-v3",
+    8,
+    16,
+    ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"),
+    needs=("AVX2", "FMA"),
+)
 _AVX512 = _X86Level(
     "avx512",
     _AVX2.flags | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
     "x86-64-v4",
     16,
     32,
-    "llvm.x86.avx512.pmaddw.d.512",
+    ("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
     needs=(*_AVX2.needs, "AVX512"),
     llvm_features=("-prefer-256-bit",),
 )
-# VNNI: of a pairwise multiplication and the addition after it LLVM makes one instruction, vpdpwssd.
 _AVX2_VNNI = replace(
     _AVX2,
     name="avx2-vnni",
     flags=_AVX2.flags | {"avx_vnni"},
+    byte_dot=("llvm.x86.avx512.vpdpbusd.256",),
     needs=(*_AVX2.needs, "AVX_VNNI"),
-    llvm_features=("+avxvnni", "+fast-dpwssd"),
-    pair_dot_adds=True,
+    llvm_features=("+avxvnni",),
 )
 _AVX512_VNNI = replace(
     _AVX512,
     name="avx512-vnni",
     flags=_AVX512.flags | {"avx512_vnni"},
+    byte_dot=("llvm.x86.avx512.vpdpbusd.512",),
     needs=(*_AVX512.needs, "AVX512_VNNI"),
-    llvm_features=(*_AVX512.llvm_features, "+avx512vnni", "+fast-dpwssd"),
-    pair_dot_adds=True,
+    llvm_features=(*_AVX512.llvm_features, "+avx512vnni"),
 )
-_SSE2 = _X86Level("sse2", frozenset(), "x86-64", 4, 16, "llvm.x86.sse2.pmadd.wd")
-X86_LEVELS = (_AVX512_VNNI, _AVX512, _AVX2_VNNI, _AVX2, _SSE2)  # the best first
+X86_LEVELS = (_AVX512_VNNI, _AVX512, _AVX2_VNNI, _AVX2, _SSE42)  # the best first
 
 
 def cores() -> int:

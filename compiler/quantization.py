@@ -7,18 +7,18 @@ Weights have a scale for each output channel, activations one for each token, ta
 import numpy as np
 
 INT8 = "int8"  # the precision's name
-STEP = 2  # numbers of a row that one word of activations holds, and one step of a matmul takes
+STEP = 4  # numbers of a row that one word of activations holds, and one step of a matmul takes
 LARGEST = 127  # -128 is left out, so that x and -x are equally far from zero
 LEAST = 1e-30  # stands for the largest of nothing but zeros
 
 
-def quantized(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Integers, as float32, in [-127, 127], and the scale by which each vector along `axis` is multiplied to get near x again."""
+def quantized(x: np.ndarray, axis: int, largest: int = LARGEST) -> tuple[np.ndarray, np.ndarray]:
+    """Integers, as float32, in [-largest, largest], and the scale by which each vector along `axis` is multiplied to get near x again."""
     top = np.maximum(np.abs(x).max(axis=axis, keepdims=True), np.float32(LEAST)).astype(np.float32)
-    return np.rint(x * (np.float32(LARGEST) / top)), top * np.float32(1 / LARGEST)
+    return np.rint(x * (np.float32(largest) / top)), top * np.float32(1 / largest)
 
 
-def rounded(x: np.ndarray, axis: int) -> np.ndarray:
+def rounded(x: np.ndarray, axis: int, largest: int = LARGEST) -> np.ndarray:
     """x as it is after it was quantized."""
-    integers, scales = quantized(x, axis)
+    integers, scales = quantized(x, axis, largest)
     return (integers * scales).astype(np.float32)

@@ -29,9 +29,11 @@ from compiler.kernels import Kernel, compile_kernels, reading, spec_of
 from compiler.lengths import shorter_programs
 from compiler.load import load_graph
 from compiler.passes import fuse_layers
+from compiler.passes.quantize import quantize
 from compiler.plan import Plan, Program, make_plan
 from compiler.plan_source import plan_source
 from compiler.provenance import describe, summarize
+from compiler.quantization import INT8
 from compiler.quiet import busy
 from compiler.schedules import Spec
 from compiler.session import LIBRARY, WEIGHTS
@@ -64,7 +66,9 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
-        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"], job["precision"])
+        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
+        if job["precision"] == INT8:
+            graph = quantize(graph, isa.largest_weight)
     blocks = blocks_of(graph)
     samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)

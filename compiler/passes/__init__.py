@@ -27,7 +27,6 @@ from compiler.passes.linear import linear
 from compiler.passes.move_transposes import move_transposes
 from compiler.passes.one_hot import one_hot
 from compiler.passes.pointwise_convolution import pointwise_convolution
-from compiler.passes.quantize import quantize
 from compiler.passes.readout import readout
 from compiler.passes.recognise_activation import recognise_activation
 from compiler.passes.recognise_attention import recognise_attention
@@ -41,7 +40,6 @@ from compiler.passes.token_tables import token_tables
 from compiler.passes.transpose import transpose
 from compiler.passes.trigram_embedding import trigram_embedding
 from compiler.passes.write_out import write_out
-from compiler.quantization import INT8
 
 CLEAN: tuple[Pass, ...] = (record_members, fold_constants, token_tables, cancel_reshapes)
 # Operators that have a kernel of their own where no block took them in.
@@ -86,11 +84,10 @@ PIPELINES: dict[str, tuple[Pass, ...]] = {
     ),
     "none": (write_out, *CLEAN, trigram_embedding, channels_last, separate_matmul, token_sums, separate_vectors, *LEFT_OVER),
 }
-PRECISIONS: dict[str, tuple[Pass, ...]] = {"fp32": (), INT8: (quantize,)}
 
 
-def fuse_layers(graph: Graph, fusion: str = "lp", precision: str = "fp32") -> Graph:
-    """The whole pipeline of a key of `PIPELINES`, then what the precision asks for."""
-    for run in (*PIPELINES[fusion], *PRECISIONS[precision]):
+def fuse_layers(graph: Graph, fusion: str = "lp") -> Graph:
+    """The whole pipeline of a key of `PIPELINES`."""
+    for run in PIPELINES[fusion]:
         graph = run(graph)
     return graph

@@ -6,11 +6,11 @@ Several layers that read one tensor share its quantization.
 """
 
 from compiler.graph import Graph, Value, constant
-from compiler.quantization import INT8, STEP, rounded
+from compiler.quantization import INT8, LARGEST, STEP, rounded
 
 
-def quantize(graph: Graph) -> Graph:
-    """Every `linear` on tokens whose input has an even width; its bias, residual and LayerNorm are as they were."""
+def quantize(graph: Graph, largest_weight: int = LARGEST) -> Graph:
+    """Every `linear` on tokens whose input fills whole words; its bias, residual and LayerNorm are as they were."""
     sources: dict[Value, Value] = {}
     rewrites: dict[Value, Value] = {}
     for value in graph.values():
@@ -22,6 +22,8 @@ def quantize(graph: Graph) -> Graph:
             continue
         if source not in sources:
             sources[source] = Value("quantize", (source,), source.shape, source.dtype, laws=("per-token int8",))
-        near = constant(rounded(weight.data, axis=0), weight.name)
-        rewrites[value] = value.with_inputs((sources[source], near, *rest)).with_attributes(precision=INT8)
+        near = constant(rounded(weight.data, axis=0, largest=largest_weight), weight.name)
+        rewrites[value] = value.with_inputs((sources[source], near, *rest)).with_attributes(
+            precision=INT8, largest_weight=largest_weight
+        )
     return graph.substitute(rewrites)

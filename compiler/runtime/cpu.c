@@ -5,10 +5,12 @@
 
 static unsigned available(void) {
     unsigned a, b, c, d, found = 0;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0; /* OSXSAVE */
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    if (c >> 20 & 1) found |= PF_CPU_SSE42;
+    if (!(c >> 27 & 1)) return found; /* OSXSAVE */
     unsigned fma = c >> 12 & 1, state, high;
     __asm__ volatile("xgetbv" : "=a"(state), "=d"(high) : "c"(0));
-    if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
     if (fma) found |= PF_CPU_FMA;
     if (b >> 5 & 1) found |= PF_CPU_AVX2;
     unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F, DQ, CD, BW, VL */
@@ -30,6 +32,7 @@ unsigned pf_cpu_missing(unsigned needs) {
 
 const char *pf_cpu_name(unsigned need) {
     switch (need) {
+    case PF_CPU_SSE42: return "SSE4.2";
     case PF_CPU_AVX2: return "AVX2";
     case PF_CPU_FMA: return "FMA";
     case PF_CPU_AVX512: return "AVX-512";

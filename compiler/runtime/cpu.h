@@ -2,7 +2,14 @@
 #ifndef PF_CPU_H
 #define PF_CPU_H
 
-enum { PF_CPU_AVX2 = 1, PF_CPU_FMA = 2, PF_CPU_AVX512 = 4, PF_CPU_AVX_VNNI = 8, PF_CPU_AVX512_VNNI = 16 };
+enum {
+    PF_CPU_AVX2 = 1,
+    PF_CPU_FMA = 2,
+    PF_CPU_AVX512 = 4,
+    PF_CPU_AVX_VNNI = 8,
+    PF_CPU_AVX512_VNNI = 16,
+    PF_CPU_SSE42 = 32,
+};
 
 /* The first missing one of `needs`, or 0. */
 unsigned pf_cpu_missing(unsigned needs);

@@ -12,7 +12,7 @@ multiplied by zero.
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Linear:
     unrolled: ClassVar[tuple[int, ...]] = (4, 2, 1)  # steps of the inner loop, the first that divides a block of K
 
     @classmethod
-    def of(cls, value: Value, rows: int) -> "Linear":
+    def of(cls, value: Value, rows: int) -> Self:
         depth, width = value.inputs[1].shape
         attributes = value.attributes
         return cls(

@@ -1,48 +1,54 @@
 """`linear` on 8-bit integers: x and weight as `quantize` makes them, products summed exactly in int32, then scaled to float32.
 
-Everything else is `linear`'s: panels, blocks of K, epilogues. A step along K takes two numbers of each row. x has them side by side
-as int16 in one word, so that a broadcast word meets a panel's weights, two of each column, in one instruction that multiplies the
-pairs and adds their products (x86's pmaddwd; with VNNI adding them to a sum is part of it, vpdpwssd). Weights are stored as int8
-and widened as they are loaded, once for all rows of a register tile. The sums are exact: |product| < 2^14, so int32 holds 2^17 of
-them.
+Everything else is `linear`'s: panels, blocks of K, epilogues. A step along K takes four numbers of each row. x has them side by side
+as uint8 in one word, 128 above what they stand for, so that a broadcast word meets a panel's weights, four int8 of each column, in
+one instruction (VNNI's vpdpbusd) or two (pmaddubsw, pmaddwd) and an addition. Sums begin with -128 times the column's weights, which
+takes the 128 out again. The sums are exact: |product| < 2^15, so int32 holds 2^16 of them, and `Isa.largest_weight` keeps
+pmaddubsw's int16 from saturating.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tvm import tirx
 from tvm.tirx.script import builder as T
 
+from compiler.graph import Value
 from compiler.isa import Isa
-from compiler.quantization import STEP, quantized
+from compiler.quantization import LARGEST, STEP, quantized
 from compiler.schedules import emit
 from compiler.schedules import linear as fp32
-from compiler.schedules.quantize import SCALE_WORDS
-
-WEIGHTS_A_WORD = 4
+from compiler.schedules.quantize import SCALE_WORDS, ZERO_POINT
 
 
 @dataclass(frozen=True)
 class LinearInt8(fp32.Linear):
+    """`largest_weight`: `Isa.largest_weight`, by which weights were rounded."""
+
+    largest_weight: int = LARGEST
+
     kind: ClassVar[str] = "linear_int8"
     unrolled: ClassVar[tuple[int, ...]] = (2, 1)  # with four, sums leave their registers
+
+    @classmethod
+    def of(cls, value: Value, rows: int) -> Self:
+        return replace(super().of(value, rows), largest_weight=value.attributes["largest_weight"])
 
     @property
     def steps(self) -> int:
         return self.depth // STEP
 
-    def step_words(self, panel: int) -> int:
-        return panel * STEP // WEIGHTS_A_WORD
-
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
-        """Multiplications and additions go to different ports where they are not one instruction, widening to the additions'."""
+        """Two ports multiply; the additions of what is no single instruction find others."""
         products, loads = rows * vectors, rows + vectors
-        instructions = ((1 if isa.pair_dot_adds else 2) * products + loads) / fp32.INSTRUCTIONS_PER_CYCLE
-        return max(products / isa.fma_per_cycle + vectors / 4, 1.0, loads / 2, instructions)
+        multiplications = len(isa.byte_dot)
+        instructions = (multiplications + (multiplications > 1)) * products + loads
+        return max(multiplications * products / isa.fma_per_cycle, 1.0, loads / 2, instructions / fp32.INSTRUCTIONS_PER_CYCLE)
 
     def registers(self, rows: int, vectors: int) -> int:
-        return super().registers(rows, vectors) + 1
+        """Products on their way, and the ones that pmaddwd multiplies by, besides."""
+        return super().registers(rows, vectors) + 2
 
     def factors(self, tile: fp32.Tile) -> list[tuple[str, tuple[int, ...], str]]:
         panels = self.panels(tile)
@@ -51,19 +57,22 @@ class LinearInt8(fp32.Linear):
             ("weight", (panels, self.steps, self.step_words(tile.panel)), "int32"),
             ("bias", (panels * tile.panel,), "float32"),
             ("weight_scale", (panels * tile.panel,), "float32"),
+            ("start", (panels * tile.panel,), "int32"),
         ]
 
     def pack(self, weight: np.ndarray, panel: int) -> tuple[np.ndarray, ...]:
-        integers, scales = quantized(weight, axis=0)
-        panels = fp32.pack(integers.astype(np.float32), panel).astype(np.int8)  # (P, K, panel)
-        pairs = panels.reshape(len(panels), self.steps, STEP, panel).swapaxes(2, 3)  # a column's two side by side
-        return np.ascontiguousarray(pairs).reshape(len(panels), self.steps, -1).view(np.int32), fp32.pad(
-            scales.reshape(-1), panel
-        )
+        integers, scales = quantized(weight, axis=0, largest=self.largest_weight)
+        panels = fp32.pack(integers, panel)  # (P, K, panel)
+        start = (-ZERO_POINT * panels.sum(axis=1)).astype(np.int32).reshape(-1)
+        words = (
+            panels.astype(np.int8).reshape(len(panels), self.steps, STEP, panel).swapaxes(2, 3)
+        )  # a column's four side by side
+        packed = np.ascontiguousarray(words).reshape(len(panels), self.steps, -1).view(np.int32)
+        return packed, fp32.pad(scales.reshape(-1), panel), start
 
     def sums(self, tile: fp32.Tile, isa: Isa, *factors: Any) -> fp32.Sums:
-        x, weight, bias, weight_scale = factors
-        return SumsInt8(self, tile, isa, x, weight, bias, weight_scale)
+        x, weight, bias, weight_scale, start = factors
+        return SumsInt8(self, tile, isa, x, weight, bias, weight_scale, start)
 
 
 class SumsInt8(fp32.Sums):
@@ -71,23 +80,31 @@ class SumsInt8(fp32.Sums):
 
     dtype = "int32"
 
-    def __init__(self, spec: LinearInt8, tile: fp32.Tile, isa: Isa, x: Any, weight: Any, bias: Any, weight_scale: Any) -> None:
+    def __init__(
+        self, spec: LinearInt8, tile: fp32.Tile, isa: Isa, x: Any, weight: Any, bias: Any, weight_scale: Any, start: Any
+    ) -> None:
         super().__init__(spec, tile, isa, x, weight, bias)
-        self.weight_scale, self.steps, self.pair_dot = weight_scale, spec.steps, isa.pair_dot
+        self.weight_scale, self.starts, self.steps, self.byte_dot = weight_scale, start, spec.steps, isa.byte_dot
 
     def start(self, column: Any) -> Any:
-        return tirx.const(0, "int32")
+        return self.starts[column]
 
     def add(self, row: Any, panel: Any, group: Any, step: Any, rows: int) -> None:
-        pairs, words = f"int16x{STEP * self.lanes}", self.lanes * STEP // WEIGHTS_A_WORD
         for index, vector, at in emit.grid(rows, self.vectors):
             word = self.x[row + index, SCALE_WORDS + group * self.steps + step]
-            packed = self.weight[panel, step, T.Ramp(vector * words, 1, words)]
-            weights = tirx.Cast(pairs, tirx.reinterpret(f"int8x{STEP * self.lanes}", packed))
-            numbers = tirx.reinterpret(pairs, T.Broadcast(word, self.lanes))
-            products = T.call_llvm_pure_intrin(f"int32x{self.lanes}", self.pair_dot, numbers, weights)
+            weights = self.weight[panel, step, T.Ramp(vector * self.lanes, 1, self.lanes)]
             register = T.Ramp(0, 1, self.lanes)
-            T.buffer_store(self.registers, self.registers[at, register] + products, [at, register])
+            T.buffer_store(self.registers, self._add(self.registers[at, register], word, weights), [at, register])
+
+    def _add(self, sums: Any, word: Any, weights: Any) -> Any:
+        """Each word's four numbers times a column's four weights, added to the column's sum."""
+        sum_type, bytes_type, pairs_type = (f"int32x{self.lanes}", f"int8x{4 * self.lanes}", f"int16x{2 * self.lanes}")
+        factors = [tirx.reinterpret(bytes_type, vector) for vector in (T.Broadcast(word, self.lanes), weights)]
+        if len(self.byte_dot) == 1:
+            return T.call_llvm_pure_intrin(sum_type, self.byte_dot[0], sums, *factors)
+        pairs = T.call_llvm_pure_intrin(pairs_type, self.byte_dot[0], *factors)
+        ones = T.Broadcast(tirx.const(1, "int16"), 2 * self.lanes)
+        return sums + T.call_llvm_pure_intrin(sum_type, self.byte_dot[1], pairs, ones)
 
     def result(self, row: Any, panel: Any, vector: int, at: int, lane: Any) -> Any:
         column = panel * self.panel + vector * self.lanes + lane

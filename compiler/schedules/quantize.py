@@ -1,6 +1,7 @@
 """Rows of x (R, K) as 8-bit integers, each with a scale of its own (`compiler.quantization`), laid out for `linear_int8`.
 
-A row begins with its scale, on a cache line of its own, and goes on with words of two int16 each.
+A row begins with its scale, on a cache line of its own, and goes on with words of four uint8 each, which are `ZERO_POINT` above the
+integers that they stand for.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from compiler.schedules import emit
 from compiler.schedules.layout import row_block
 
 SCALE_WORDS = emit.LINE_WORDS
+ZERO_POINT = 128
+BYTE = 0xFF
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,22 @@ class Quantize:
                     def integers(column: Any, lanes: int) -> Any:
                         read = T.Ramp(column, 1, lanes) if lanes > 1 else column
                         scaled = x[row, read] * (T.Broadcast(factor[0], lanes) if lanes > 1 else factor[0])
-                        return tirx.Cast(f"int32x{lanes}" if lanes > 1 else "int32", tirx.nearbyint(scaled))
+                        whole_numbers = tirx.Cast(f"int32x{lanes}" if lanes > 1 else "int32", tirx.nearbyint(scaled))
+                        zero = tirx.const(ZERO_POINT, "int32")
+                        return whole_numbers + (T.Broadcast(zero, lanes) if lanes > 1 else zero)
 
                     if whole:
                         with emit.loop(whole) as chunk:
-                            pairs = tirx.Cast(f"int16x{numbers}", integers(chunk * numbers, numbers))
+                            quads = tirx.Cast(f"int8x{numbers}", integers(chunk * numbers, numbers))
                             place = T.Ramp(SCALE_WORDS + chunk * isa.lanes, 1, isa.lanes)
-                            T.buffer_store(y, tirx.reinterpret(f"int32x{isa.lanes}", pairs), [row, place])
+                            T.buffer_store(y, tirx.reinterpret(f"int32x{isa.lanes}", quads), [row, place])
                     if self.width > whole * numbers:
                         with emit.loop((self.width - whole * numbers) // STEP) as rest:
                             column = whole * numbers + rest * STEP
-                            low = integers(column, 1) & tirx.const(0xFFFF, "int32")
-                            high = integers(column + 1, 1) << tirx.const(16, "int32")
-                            emit.store(y, low | high, row, SCALE_WORDS + whole * isa.lanes + rest)
+                            word = tirx.const(0, "int32")
+                            for place in range(STEP):
+                                byte = integers(column + place, 1) & tirx.const(BYTE, "int32")
+                                word = word | byte << tirx.const(8 * place, "int32")
+                            emit.store(y, word, row, SCALE_WORDS + whole * isa.lanes + rest)
 
         return emit.kernel(symbol, self.parameters(tile), body)
