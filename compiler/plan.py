@@ -92,13 +92,13 @@ class Weights:
         self.arrays: list[np.ndarray] = []
         self.size = HEADER_BYTES
         self._known: dict[bytes, int] = {}
+        self._digest = hashlib.sha256()
         self._by_start: dict[bytes, list[tuple[int, np.ndarray]]] = {}
-        self._digest: bytes | None = None
 
     def add(self, array: np.ndarray) -> int:
         """Offset in bytes."""
         array = np.ascontiguousarray(array)
-        key = hashlib.blake2b(array.data, digest_size=16).digest() + repr(array.shape).encode()
+        key = hashlib.sha256(array.data).digest() + repr(array.shape).encode()
         if key not in self._known:
             start = array.reshape(-1)[:COMPARED].tobytes() + repr((array.dtype, array.shape[1:])).encode()
             alike = self._by_start.setdefault(start, [])
@@ -107,18 +107,14 @@ class Weights:
             if offset == self.size:
                 alike.append((offset, array))
                 self.arrays.append(array)
+                self._digest.update(key)
                 self.size = round_up(self.size + array.nbytes)
             self._known[key] = offset
         return self._known[key]
 
     def digest(self) -> bytes:
-        """Of all arrays; once it is asked for, none may be added."""
-        if self._digest is None:
-            total = hashlib.sha256()
-            for array in self.arrays:
-                total.update(array.data)
-            self._digest = total.digest()
-        return self._digest
+        """Of all arrays so far: SHA-256 of each one's own and its shape."""
+        return self._digest.digest()
 
     def write(self, path: Path) -> None:
         with path.open("wb") as file:
