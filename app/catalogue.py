@@ -33,9 +33,9 @@ def tasks() -> dict[str, TaskInfo]:
 
 @st.cache_data(show_spinner=False)
 def devices() -> list[str]:
-    from compiler.devices import device_names
+    from compiler.devices import measurable_names
 
-    return list(device_names())
+    return measurable_names()
 
 
 def metric_of(task: str) -> str:

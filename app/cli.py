@@ -91,6 +91,10 @@ def parser() -> argparse.ArgumentParser:
     trials.add_argument("--pareto", action="store_true", help="only those that no other beats in accuracy and latency both")
     trials.add_argument("--csv", metavar="FILE", help="write them as CSV")
 
+    devices = _add(commands, "devices", "the phones and boards that models can be compiled for")
+    devices.add_argument("action", nargs="?", default="list", choices=("list", "add"), help="list; add FILE: one of your own")
+    devices.add_argument("file", nargs="?", metavar="FILE", help="a TOML file, named as the device is to be called")
+
     serve = commands.add_parser("serve", help="broker, store, workers and web page, in the foreground")
     serve.add_argument("--port", type=int, default=8501)
     serve.add_argument(
@@ -157,7 +161,7 @@ def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: 
 
 
 def _add_build_options(command: argparse.ArgumentParser, seq_len_help: str) -> None:
-    command.add_argument("--device", default="host")
+    command.add_argument("--device", default="host", help="host: this machine; `pocketformer devices` lists the others")
     command.add_argument("--precision", default="fp32", help=PRECISION_HELP)
     command.add_argument("--seq-len", type=_lengths, metavar="TOKENS", help=seq_len_help)
     command.add_argument("--threads", type=int)

@@ -63,6 +63,7 @@ class Built:
         seq_lens: tokens, ascending: a sentence takes the shortest that it fits.
         kernels: kernel calls in one inference.
         kernels_compiled: kernels that the cache did not have.
+        max_abs_error: from the samples' answers; None where nothing here can run a device's programs.
         peak_memory_mb: resident memory of the compiling process and all that it started, the most that was seen.
         blocks: one a kernel call: name, members, rule (access pattern), law (computation law), bytes and FLOPs before and after.
     """
@@ -71,7 +72,7 @@ class Built:
     seq_lens: list[int]
     kernels: int
     compile_s: float
-    max_abs_error: float
+    max_abs_error: float | None
     kernels_compiled: int
     blocks: list[dict[str, Any]]
     peak_memory_mb: int = 0

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from compiler.isa import cores
-from data.errors import ModelError, PocketformerError
+from compiler.tokenizer_table import WORD_PIECE, table_of
+from data.errors import CompileError, ModelError, PocketformerError
 from data.home import subfolder
 
 FORMAT = 2  # 1: one sequence length, `pf_run` takes padded sentences
@@ -22,6 +23,7 @@ READ_FORMATS = (1, FORMAT)
 LIBRARY = "libpocketformer.so"
 CHECKSUMS = "SHA256SUMS"
 TOKENIZER = "tokenizer/tokenizer.json"
+TOKENIZER_TABLE = "tokenizer/tokenizer.bin"
 _COMPILED = {
     "model.so": LIBRARY,
     "bench": "bench",
@@ -29,6 +31,7 @@ _COMPILED = {
     "plan.json": "plan.json",
     "pocketformer.h": "pocketformer.h",
 }
+PHONE_FOLDER = "/data/local/tmp/pocketformer"
 _EXECUTABLE = {LIBRARY, "bench"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date a zip can hold
 
@@ -78,14 +81,16 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
     """
     description = {"format": FORMAT, **model_json}
     members = {_COMPILED[name]: built_folder / name for name in _COMPILED}
-    texts = {
-        "model.json": json.dumps(description, indent=2, sort_keys=True) + "\n",
-        "README.md": _readme(description),
-        TOKENIZER: tokenizer_json,
+    table = _table(tokenizer_json)
+    contents = {
+        "model.json": (json.dumps(description, indent=2, sort_keys=True) + "\n").encode(),
+        "README.md": _readme(description, table is not None).encode(),
+        TOKENIZER: tokenizer_json.encode(),
+        **({TOKENIZER_TABLE: table} if table else {}),
     }
     sums = {name: _sha256(path) for name, path in members.items()}
-    sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    texts[CHECKSUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    sums |= {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents[CHECKSUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
 
     out_path = Path(out_path)
     try:
@@ -94,10 +99,10 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
         os.close(descriptor)
         try:
             with zipfile.ZipFile(part, "w") as archive:
-                for name in sorted(members | texts):
+                for name in sorted([*members, *contents]):
                     with archive.open(_info(name), "w", force_zip64=True) as member:
-                        if name in texts:
-                            member.write(texts[name].encode())
+                        if name in contents:
+                            member.write(contents[name])
                         else:
                             with members[name].open("rb") as source:
                                 shutil.copyfileobj(source, member, 1 << 20)
@@ -169,7 +174,19 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _readme(model: dict) -> str:
+def _table(tokenizer_json: str) -> bytes | None:
+    """The tokenizer as the runtime reads it; None where it is of a kind that the runtime has not."""
+    if json.loads(tokenizer_json).get("model", {}).get("type") != WORD_PIECE:
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        return table_of(Tokenizer.from_str(tokenizer_json))
+    except CompileError:
+        return None
+
+
+def _readme(model: dict, takes_text: bool) -> str:
     latency = model.get("latency") or {}
     accuracy = model.get("accuracy") or {}
     measured = (
@@ -194,11 +211,11 @@ def _readme(model: dict) -> str:
 - precision: {model["precision"]}
 
 ## Time it
-    ./bench --weights weights.bin --threads {latency.get("threads", 2)}
+{_how_to_time(model, latency.get("threads", 2))}
 
 ## Call it from C
     #include "pocketformer.h"
-    pf_model *model = pf_load("weights.bin", {latency.get("threads", 2)});
+    pf_model *model = pf_load("weights.bin", {latency.get("threads", 2)});{_text_call(model) if takes_text else ""}
     pf_run(model, input_ids, token_type_ids, attention_mask, tokens, scores); /* tokens int32 each, 1 to {model["seq_len"]}; {model["outputs"]} floats out */
     pf_free(model);
 
@@ -207,3 +224,19 @@ Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and nee
 ## Check it
     sha256sum --check {CHECKSUMS}
 """
+
+
+def _how_to_time(model: dict, threads: int) -> str:
+    if model.get("system") != "android":
+        return f"    ./bench --weights weights.bin --threads {threads}"
+    return f"""    adb push bench weights.bin {PHONE_FOLDER}/
+    adb shell chmod 755 {PHONE_FOLDER}/bench
+    adb shell {PHONE_FOLDER}/bench --weights {PHONE_FOLDER}/weights.bin --threads {threads}"""
+
+
+def _text_call(model: dict) -> str:
+    pair = '"and a second one"' if (model.get("task") or {}).get("pairs") else "NULL"
+    return f"""
+    pf_tokenizer *tokenizer = pf_load_tokenizer("{TOKENIZER_TABLE}");
+    pf_run_text(model, tokenizer, "a sentence", {pair}, scores);
+    /* or token ids of your own: */"""

@@ -74,14 +74,15 @@ SINGLE_OPERATORS: dict[str, Callable[[Value, int, int], Spec | None]] = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled block kind with its tile. `time_us`: of one call on the machine that compiled it, its weights cold."""
+    """A compiled block kind with its tile. `time_us`: of one call on the machine that compiled it, its weights cold; None where it is for
+    another."""
 
     spec: Spec
     tile: Any
     symbol: str
     object: Path
     scratch_bytes: int
-    time_us: float
+    time_us: float | None
 
 
 def rows_of(seq_len: int) -> int:
@@ -120,9 +121,13 @@ def reading(spec: Spec, kernel: Kernel) -> Spec:
 
 
 def compile_kernels(
-    specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None]
+    specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None], *, here: bool = True
 ) -> tuple[dict[Spec, Kernel], int]:
-    """A kernel for each spec, and how many had to be compiled. Cost: 0.1 to 0.4 s of a core for each tile tried, nothing when cached."""
+    """A kernel for each spec, and how many had to be compiled. Cost: 0.1 to 0.4 s of a core for each tile tried, nothing when cached.
+
+    Args:
+        here: this machine can run them, so tiles are tried by measurement; else the schedules' cost models choose.
+    """
     wanted = list(dict.fromkeys(specs))
     keys = {spec: cache.kernel_key(spec, isa, threads) for spec in wanted}
     missing = [spec for spec in wanted if cache.find(keys[spec]) is None]
@@ -130,7 +135,7 @@ def compile_kernels(
         with cache.compiling(), tempfile.TemporaryDirectory(prefix="pocketformer-kernels-") as folder:
             missing = [spec for spec in missing if cache.find(keys[spec]) is None]
             if missing:
-                _compile_missing(missing, keys, isa, threads, Path(folder), log)
+                _compile_missing(missing, keys, isa, threads, Path(folder), log, here)
     kernels = {}
     for spec in wanted:
         found = cache.find(keys[spec])
@@ -144,20 +149,22 @@ def compile_kernels(
 
 
 def _compile_missing(
-    specs: Sequence[Spec], keys: dict[Spec, str], isa: Isa, threads: int, folder: Path, log: Callable[[str], None]
+    specs: Sequence[Spec], keys: dict[Spec, str], isa: Isa, threads: int, folder: Path, log: Callable[[str], None], here: bool
 ) -> None:
     choices = [
         _Choice(spec, tile, f"pf_{spec.kind}_{keys[spec][: cache.SYMBOL_DIGITS]}_{index}")
         for spec in specs
-        for index, tile in enumerate(spec.tiles(isa, threads))
+        for index, tile in enumerate(spec.tiles(isa, threads)[: None if here else 1])
     ]
     log(f"compiling {len(specs)} kernels, {len(choices)} tiles in all")
     compiled = _compile_side_by_side(choices, isa, folder)
     candidates = {spec: [kernel for kernel in compiled if kernel.spec == spec] for spec in specs}
-    log(f"timing {len(choices)} tiles")
-    times_us = _time(compiled, isa, threads, folder)
+    times_us: dict[str, float | None] = dict.fromkeys(kernel.symbol for kernel in compiled)
+    if here:
+        log(f"timing {len(choices)} tiles")
+        times_us |= _time(compiled, isa, threads, folder)
     for spec, group in candidates.items():
-        best = min(group, key=lambda kernel: times_us[kernel.symbol])
+        best = min(group, key=lambda kernel: times_us[kernel.symbol] or 0.0)
         facts = {
             "tile": dataclasses.asdict(best.tile),
             "symbol": best.symbol,
@@ -207,7 +214,7 @@ def _compile(choice: _Choice, isa: Isa, folder: Path) -> Kernel:
         function = choice.spec.build(choice.tile, isa, choice.symbol)
         module = tvm.compile(function.tir, target=tvm.target.Target(isa.target()))
         module.mod.write_to_file(str(path), "o")
-    return Kernel(choice.spec, choice.tile, choice.symbol, path, function.scratch_bytes, 0.0)
+    return Kernel(choice.spec, choice.tile, choice.symbol, path, function.scratch_bytes, None)
 
 
 class _Tensor(ctypes.Structure):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compiler.devices import check_device
+from compiler.devices import check_measurable
 from compiler.isa import cores
 from compiler.process import module_environment
 from compiler.quiet import ShouldStop, never, quiet
@@ -66,11 +66,11 @@ def measure(
         runs: None takes as many as two seconds do, and at least 100.
 
     Raises:
-        UsageError: unknown device.
+        UsageError: unknown device, or none that can be measured.
         MeasureError: the program fails, the sentence is too long for the model, or latency stays unstable after several attempts.
         Cancelled: `should_stop()` turned true.
     """
-    check_device(device)
+    check_measurable(device)
     count = threads or cores()
     command = [folder / "bench", "--weights", folder / "weights.bin", "--threads", count, "--warmup", warmup]
     command += [] if runs is None else ["--runs", runs]

@@ -37,11 +37,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel on tensors, its rounds shared among threads or all on the calling one."""
+    """A kernel on tensors, its rounds shared among threads or all on the calling one. `kernels`: it for each of the plan's levels."""
 
-    kernel: Kernel
+    kernels: tuple[Kernel, ...]
     tensors: tuple[int, ...]
     shared: bool
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.kernels[0]
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,10 @@ class Program:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that runtime/plan.h declares. `programs` are in ascending order of their sequence lengths."""
+    """Everything that runtime/plan.h declares. `programs` are in ascending order of their sequence lengths; `levels` are the instruction
+    sets that there are kernels for, the best first: the runtime takes the first that its processor has."""
 
+    levels: tuple[Isa, ...]
     outputs: int
     words: int
     types: int
@@ -124,33 +130,35 @@ class Weights:
                 file.write(bytes(-array.nbytes % ALIGNMENT))
 
 
-def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, Kernel], isa: Isa) -> Plan:
+def make_plan(graphs: Sequence[Graph], kernels: Mapping[Value, tuple[Kernel, ...]], levels: tuple[Isa, ...]) -> Plan:
     """The plan of a program and of its shorter sequence lengths.
 
     Args:
         graphs: the same program for each sequence length, the longest first: the others find their weights stored.
-        kernels: of all their blocks.
+        kernels: of all their blocks, for each of `levels`; those of a block read the same tensors.
     """
     weights = Weights()
-    programs = [_program(graph, kernels, weights, isa) for graph in graphs]
+    programs = [_program(graph, kernels, weights, levels[0]) for graph in graphs]
     words, types = _vocabulary(graphs[0])
     return Plan(
+        levels=levels,
         outputs=int(np.prod(graphs[0].output.shape)),
         words=words,
         types=types,
-        scratch_bytes=max(kernel.scratch_bytes for kernel in kernels.values()),
+        scratch_bytes=max(kernel.scratch_bytes for each in kernels.values() for kernel in each),
         programs=tuple(sorted(programs, key=lambda program: program.seq_len)),
         weights=weights,
     )
 
 
-def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights, isa: Isa) -> Program:
+def _program(graph: Graph, kernels: Mapping[Value, tuple[Kernel, ...]], weights: Weights, isa: Isa) -> Program:
     """Blocks in order, activations in one arena where tensors that are never alive together share memory."""
     blocks = [value for value in graph.values() if value in kernels]
     seq_len = graph.inputs[0].shape[-1]
     tensors: list[Tensor] = []
     index_of: dict[Value, int] = {}
-    offsets, arena_bytes = _arena(graph, blocks, kernels)
+    first = {block: kernels[block][0] for block in blocks}
+    offsets, arena_bytes = _arena(graph, blocks, first)
 
     def place(value: Value, shape: tuple[int, ...], dtype: str) -> int:
         if value not in index_of:
@@ -160,8 +168,8 @@ def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights, is
 
     ids = tuple(place(value, (rows_of(seq_len),), "int32") for value in graph.inputs)
     calls = []
-    for block, worth in zip(blocks, shared([kernels[block] for block in blocks], isa), strict=True):
-        kernel = kernels[block]
+    for block, worth in zip(blocks, shared([first[block] for block in blocks], isa), strict=True):
+        kernel = first[block]
         parameters = kernel.spec.parameters(kernel.tile)
         arguments = []
         for operand, (_, shape, dtype) in zip(kernel.spec.operands(block, kernel.tile), parameters[:-1], strict=True):
@@ -174,7 +182,7 @@ def _program(graph: Graph, kernels: Mapping[Value, Kernel], weights: Weights, is
         arguments.append(place(block, shape, dtype))
         if len(arguments) > MAX_ARGUMENTS:
             raise CompileError(f"a {kernel.spec.kind} block has {len(arguments)} tensors; the runtime takes {MAX_ARGUMENTS}")
-        calls.append(Call(kernel, tuple(arguments), worth))
+        calls.append(Call(kernels[block], tuple(arguments), worth))
     return Program(
         seq_len=seq_len,
         tensors=tuple(tensors),

@@ -43,6 +43,10 @@ class Session:
         """The most tokens that a sentence may have."""
         return self.seq_lens[-1]
 
+    def most(self, seq_len: int) -> int | None:
+        """Sentences that it can be asked in a reasonable time: any number."""
+        return None
+
     def length_for(self, tokens: int) -> int:
         """The shortest compiled sequence length that holds a sentence of so many tokens."""
         return next(length for length in self.seq_lens if length >= tokens)

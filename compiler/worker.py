@@ -12,19 +12,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from compiler import zig
-from compiler.check import Samples, allowed, check
+from compiler.check import Model, Samples, allowed, check
+from compiler.devices import HOST
+from compiler.emulation import PACKAGE, EmulatedModel, emulator
 from compiler.evaluate import OPERATORS
 from compiler.graph import CONSTANT, INPUT, Graph, Value
-from compiler.isa import Isa, cores, host
+from compiler.isa import Isa, cores
 from compiler.kernels import Kernel, compile_kernels, reading, spec_of
 from compiler.lengths import shorter_programs
 from compiler.load import load_graph
@@ -36,10 +37,13 @@ from compiler.provenance import describe, summarize
 from compiler.quantization import INT8
 from compiler.quiet import busy
 from compiler.schedules import Spec
-from compiler.session import LIBRARY, WEIGHTS
+from compiler.schedules.linear_int8 import LinearInt8
+from compiler.session import LIBRARY, WEIGHTS, Session
+from compiler.targets import isas_of, threads_of
 from data.errors import CompileError, PocketformerError
 
-RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c")
+LEVELLED = {LinearInt8.kind}  # kinds of kernels that are worth instructions which not every processor has
+RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c")
 
 
 def main() -> None:
@@ -62,31 +66,37 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     """All steps from program to checked folder; the fields of `Built` but its folder."""
     started = time.monotonic()
     folder = Path(job["folder"])
-    isa = host()
+    levels = isas_of(job["device"], job["precision"])
+    isa = levels[0]
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
         graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
         if job["precision"] == INT8:
-            graph = quantize(graph, isa.largest_weight)
+            graph = quantize(graph, isa.largest_weight, isa.zero_point)
     blocks = blocks_of(graph)
     samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
     progress("compiling kernels")
     ready.join()
-    kernels, missing = _kernels([graph], {}, isa, progress)
-    more, more_missing = _kernels(shorter, kernels, isa, progress)
+    kernels, missing = _kernels([graph], {}, job["device"], levels, progress)
+    more, more_missing = _kernels(shorter, kernels, job["device"], levels, progress)
     progress("planning memory and packing weights")
-    plan = make_plan([graph, *shorter], {**kernels, **more}, isa)
+    plan = make_plan([graph, *shorter], {**kernels, **more}, levels)
     with ThreadPoolExecutor(1) as beside:
         written = beside.submit(plan.weights.write, folder / WEIGHTS)
         progress("linking")
         _link(plan, isa, folder)
         written.result()
     original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
-    progress(f"comparing with {original}'s answers")
     tolerance = allowed(job["precision"], samples) if job["tolerance"] is None else job["tolerance"]
-    error = check(folder, samples, tolerance, original)
+    error = None
+    with _model(folder, plan, job["device"], isa) as model:
+        if model is None:
+            progress(f"answers are not checked: install the package {PACKAGE} to run this device's programs here")
+        else:
+            progress(f"comparing with {original}'s answers")
+            error = check(model, samples, tolerance, original)
     report = {
         "seq_lens": list(plan.seq_lens),
         "kernels": len(plan.longest.calls),
@@ -97,6 +107,18 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     }
     (folder / "plan.json").write_text(json.dumps(_facts(plan, isa, report), indent=1))
     return report
+
+
+@contextmanager
+def _model(folder: Path, plan: Plan, device: str, isa: Isa) -> Iterator[Model | None]:
+    """What was compiled, ready to answer; None where nothing here can run it."""
+    if device == HOST:
+        with Session(folder, threads=cores()) as session:
+            yield session
+    elif emulator(isa):
+        yield EmulatedModel(folder, {each.seq_len: each.flops for each in plan.programs}, plan.outputs)
+    else:
+        yield None
 
 
 def report_fusion(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
@@ -124,18 +146,29 @@ def blocks_of(graph: Graph) -> list[Value]:
 
 
 def _kernels(
-    graphs: Sequence[Graph], longest: Mapping[Value, Kernel], isa: Isa, progress: Callable[[str], None]
-) -> tuple[dict[Value, Kernel], int]:
-    """A kernel for each block of each graph, and how many had to be compiled. Those of shorter sequence lengths read the weights as
-    those of the `longest` have them packed."""
-    specs: dict[Value, Spec] = {}
-    for graph in graphs:
-        seq_len = graph.inputs[0].shape[-1]
-        for block, kernel in zip_longest(blocks_of(graph), longest.values()):
+    graphs: Sequence[Graph],
+    longest: Mapping[Value, tuple[Kernel, ...]],
+    device: str,
+    levels: Sequence[Isa],
+    progress: Callable[[str], None],
+) -> tuple[dict[Value, tuple[Kernel, ...]], int]:
+    """For each block of each graph a kernel a level, and how many had to be compiled. All of a block read the weights as the best
+    level's of the `longest` has them packed. A block that no level has special instructions for has one kernel, the lowest's."""
+    blocks = {block: graph.inputs[0].shape[-1] for graph in graphs for block in blocks_of(graph)}
+    packed = {block: each for graph in graphs for block, each in zip(blocks_of(graph), longest.values(), strict=False)}
+    chosen: dict[Value, tuple[Kernel, ...]] = dict.fromkeys(blocks, ())
+    missing = 0
+    for isa in levels:
+        specs: dict[Value, Spec] = {}
+        for block, seq_len in blocks.items():
             spec = spec_of(block, seq_len)
-            specs[block] = reading(spec, kernel) if kernel else spec
-    compiled, missing = compile_kernels(list(specs.values()), isa, cores(), progress)
-    return {block: compiled[spec] for block, spec in specs.items()}, missing
+            if isa is levels[-1] or spec.kind in LEVELLED:
+                known = chosen[block] or packed.get(block, ())
+                specs[block] = reading(spec, known[0]) if known else spec
+        compiled, more = compile_kernels(list(specs.values()), isa, threads_of(device), progress, here=device == HOST)
+        missing += more
+        chosen |= {block: (*chosen[block], compiled[spec]) for block, spec in specs.items()}
+    return {block: each if len(each) == len(levels) else each * len(levels) for block, each in chosen.items()}, missing
 
 
 def refuse_unknown(values: Sequence[Value]) -> None:
@@ -162,10 +195,12 @@ def _prepare_linker(isa: Isa) -> threading.Thread:
 
 
 def _link(plan: Plan, isa: Isa, folder: Path) -> None:
-    objects = list(dict.fromkeys(call.kernel.object for program in plan.programs for call in program.calls))
+    objects = list(
+        dict.fromkeys(kernel.object for program in plan.programs for call in program.calls for kernel in call.kernels)
+    )
     with tempfile.TemporaryDirectory(prefix="pocketformer-link-") as scratch:
         source = Path(scratch) / "plan.c"
-        source.write_text(plan_source(plan, isa))
+        source.write_text(plan_source(plan))
         inputs = [*(zig.RUNTIME / name for name in RUNTIME_SOURCES), source, *objects]
         with ThreadPoolExecutor(1) as beside:
             library = beside.submit(zig.link_shared, inputs, folder / LIBRARY, isa)
@@ -181,6 +216,7 @@ def _facts(plan: Plan, isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
         "seq_len": plan.longest.seq_len,
         "outputs": plan.outputs,
         "isa": isa.name,
+        "levels": [level.name for level in plan.levels],
         "arena_bytes": plan.arena_bytes,
         "weights_bytes": plan.weights.size,
         "flops": plan.longest.flops,

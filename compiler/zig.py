@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -14,12 +15,39 @@ from data.home import subfolder
 
 RUNTIME = Path(__file__).parent / "runtime"
 FLAGS = ("-std=c11", "-O2", "-D_GNU_SOURCE", "-fvisibility=default", "-Wall", "-Wno-unused-command-line-argument", "-g0")
+ANDROID_LIBRARY = "libpocketformer.so"
+ANDROID_PAGE_BYTES = 16384  # https://developer.android.com/guide/practices/page-sizes
 EMPTY_PROGRAM = "int main(void) { return 0; }\n"
 
 
 def link_shared(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
-    """A shared library for this machine's libc; its own names win over equal ones in the process that loads it."""
-    _run(["-target", isa.zig_shared, "-shared", "-fPIC", "-Wl,-Bsymbolic", *map(str, inputs), "-lpthread", "-lm"], output)
+    """A shared library for the libc of `isa`; its own names win over equal ones in the process that loads it."""
+    if isa.android:
+        _link_for_android(inputs, output, isa)
+    else:
+        _run([*_shared(isa), *map(str, inputs), "-lpthread", "-lm"], output)
+
+
+def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
+    """Android's libc has no headers here. The runtime is compiled with musl's, whose types are the kernel's as Android's are, and linked
+    with nothing but the name of the libc that the phone has."""
+    with tempfile.TemporaryDirectory(prefix="pocketformer-libc-") as folder:
+        empty, libc = Path(folder) / "empty.c", Path(folder) / "libc.so"
+        empty.write_text("")
+        _run([*_shared(isa), "-nostdlib", "-Wl,-soname,libc.so", str(empty)], libc)
+        objects = []
+        for number, source in enumerate(inputs):
+            if source.suffix == ".c":  # without a libc to link there would be no headers either
+                objects.append(Path(folder) / f"{number}.o")
+                _run(["-target", isa.zig_shared, "-fPIC", "-fno-builtin-bcmp", "-c", str(source)], objects[-1])
+            else:
+                objects.append(source)
+        android = ["-nostdlib", f"-Wl,-soname,{ANDROID_LIBRARY}", f"-Wl,-z,max-page-size={ANDROID_PAGE_BYTES}"]
+        _run([*_shared(isa), "-s", *android, *map(str, objects), "-Wl,--no-as-needed", str(libc)], output)
+
+
+def _shared(isa: Isa) -> list[str]:
+    return ["-target", isa.zig_shared, "-shared", "-fPIC", "-Wl,-Bsymbolic"]
 
 
 def link_static(inputs: Sequence[Path], output: Path, isa: Isa) -> None:

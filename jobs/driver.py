@@ -157,13 +157,13 @@ def checked(settings: Settings) -> Settings:
     Raises:
         UsageError: a name that its owner does not know, or a file that is no task; one line that says what to give.
     """
-    from compiler.devices import check_device
+    from compiler.devices import check_measurable
     from data.tasks import load_task, task_names
     from data.text import text_files
     from engine.space import SearchSpace
     from engine.teacher import HUB_ID, teacher_architecture, teacher_names
 
-    check_device(settings.device)
+    check_measurable(settings.device)
     task = settings.task
     if task not in {info.name for info in task_names()}:
         load_task(task)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.models import BundledModel, Figures, check_batch
 from app.terminal import Progress, table
 from compiler.bundle import read_bundle
-from compiler.devices import check_device
+from compiler.devices import check_measurable
 from data.errors import UsageError
 from data.home import subfolder
 from engine.architecture import DEFAULT_SEQ_LEN
@@ -24,7 +24,7 @@ def run(args: Namespace) -> dict[str, Any]:
     from compiler.peers import check_peers
     from compiler.rounds import ROUNDS, in_turns
 
-    check_device(args.device)
+    check_measurable(args.device)
     check_fusion(args.fusion)
     check_batch(args.batch)
     peers = tuple(name for name in args.against.split(",") if name)

@@ -9,7 +9,7 @@ from compiler.graph import Graph, Value, constant
 from compiler.quantization import INT8, LARGEST, STEP, rounded
 
 
-def quantize(graph: Graph, largest_weight: int = LARGEST) -> Graph:
+def quantize(graph: Graph, largest_weight: int = LARGEST, zero_point: int = 0) -> Graph:
     """Every `linear` on tokens whose input fills whole words; its bias, residual and LayerNorm are as they were."""
     sources: dict[Value, Value] = {}
     rewrites: dict[Value, Value] = {}
@@ -24,6 +24,6 @@ def quantize(graph: Graph, largest_weight: int = LARGEST) -> Graph:
             sources[source] = Value("quantize", (source,), source.shape, source.dtype, laws=("per-token int8",))
         near = constant(rounded(weight.data, axis=0, largest=largest_weight), weight.name)
         rewrites[value] = value.with_inputs((sources[source], near, *rest)).with_attributes(
-            precision=INT8, largest_weight=largest_weight
+            precision=INT8, largest_weight=largest_weight, zero_point=zero_point
         )
     return graph.substitute(rewrites)

@@ -1,5 +1,7 @@
 /* Times the model it is linked with on a sentence of --tokens tokens, the longest that it takes unless said; one JSON object on stdout.
-   Without --runs, as many runs as two seconds take, and at least 100: others' use of the machine comes in bursts of under a second. */
+   Without --runs, as many runs as two seconds take, and at least 100: others' use of the machine comes in bursts of under a second.
+   With --inputs it answers sentences instead: int32 all, their number n and length t, then n x t token ids, token types and attention
+   masks; n x pf_outputs() floats go to --outputs. With --text it answers that. */
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +49,10 @@ static double quantile(const double *sorted, int count, double part) {
 }
 
 static int wrong_use(void) {
-    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N]\n", stderr);
+    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N]\n"
+          "       bench --weights FILE --inputs FILE --outputs FILE [--threads N] [--cores N,N,...]\n"
+          "       bench --weights FILE --tokenizer FILE --text TEXT [--pair TEXT] [--threads N] [--cores N,N,...]\n",
+          stderr);
     return 2;
 }
 
@@ -70,14 +75,64 @@ static int list(const char *text, int *numbers) {
     return 0;
 }
 
+/* 1, with a message, unless all sentences were answered and the answers written. */
+static int answer(pf_model *model, const char *inputs, const char *outputs) {
+    int32_t sizes[2], *ids = 0; /* sentences, tokens each */
+    float *answers = 0;
+    size_t numbers = 0, results = 0;
+    FILE *file = fopen(inputs, "rb");
+    int ready = file && fread(sizes, sizeof *sizes, 2, file) == 2 && sizes[0] > 0 && sizes[1] > 0;
+    if (ready) {
+        numbers = (size_t)sizes[0] * (size_t)sizes[1], results = (size_t)sizes[0] * (size_t)pf_outputs(model);
+        ids = calloc(numbers * 3, sizeof *ids), answers = calloc(results, sizeof *answers);
+        ready = ids && answers && fread(ids, sizeof *ids, numbers * 3, file) == numbers * 3;
+    }
+    if (file) fclose(file);
+    if (!ready) fprintf(stderr, "%s holds no sentences\n", inputs);
+    for (int32_t row = 0; ready && row < sizes[0]; row++) {
+        const int32_t *sentence = ids + (size_t)row * (size_t)sizes[1];
+        ready = !pf_run(model, sentence, sentence + numbers, sentence + 2 * numbers, sizes[1], answers + (size_t)row * (size_t)pf_outputs(model));
+        if (!ready) fprintf(stderr, "%s\n", pf_error());
+    }
+    if (ready) {
+        file = fopen(outputs, "wb");
+        ready = file && fwrite(answers, sizeof *answers, results, file) == results;
+        if (file && fclose(file)) ready = 0;
+        if (!ready) fprintf(stderr, "cannot write %s\n", outputs);
+    }
+    free(ids), free(answers);
+    return !ready;
+}
+
+/* 1, with a message, unless the text was answered; one JSON object on stdout. */
+static int answer_text(pf_model *model, const char *path, const char *text, const char *pair) {
+    pf_tokenizer *tokenizer = pf_load_tokenizer(path);
+    float *out = calloc((size_t)pf_outputs(model), sizeof *out);
+    double start = now_ms();
+    int failed = !tokenizer || !out || pf_run_text(model, tokenizer, text, pair, out);
+    double taken = now_ms() - start;
+    if (failed) fprintf(stderr, "%s\n", pf_error());
+    else printf("{\"scores\": [");
+    for (int index = 0; !failed && index < pf_outputs(model); index++) printf("%s%.9g", index ? ", " : "", out[index]);
+    if (!failed) printf("], \"latency_ms\": %.3f}\n", taken);
+    pf_free_tokenizer(tokenizer);
+    free(out);
+    return failed;
+}
+
 int main(int count, char **words) {
-    const char *weights = 0;
+    const char *weights = 0, *inputs = 0, *outputs = 0, *tokenizer = 0, *text = 0, *pair = 0;
     int threads = 0, asked = 0, warmup = 3, tokens = 0, core_count = 0, cores[MOST_CORES];
     for (int index = 1; index < count; index += 2) {
         const char *name = words[index], *value = index + 1 < count ? words[index + 1] : 0;
         int wrong = 0;
         if (!value) return wrong_use();
         if (!strcmp(name, "--weights")) weights = value;
+        else if (!strcmp(name, "--inputs")) inputs = value;
+        else if (!strcmp(name, "--outputs")) outputs = value;
+        else if (!strcmp(name, "--tokenizer")) tokenizer = value;
+        else if (!strcmp(name, "--text")) text = value;
+        else if (!strcmp(name, "--pair")) pair = value;
         else if (!strcmp(name, "--tokens")) wrong = number(value, 1, &tokens);
         else if (!strcmp(name, "--threads")) wrong = number(value, 1, &threads);
         else if (!strcmp(name, "--cores")) wrong = !(core_count = list(value, cores));
@@ -87,7 +142,7 @@ int main(int count, char **words) {
         if (wrong) return wrong_use();
     }
     if (!threads) threads = core_count ? core_count : 1;
-    if (!weights || (core_count && threads > core_count)) return wrong_use();
+    if (!weights || !inputs != !outputs || !text != !tokenizer || (pair && !text) || (core_count && threads > core_count)) return wrong_use();
     double load_start = now_ms();
     pf_model *model = core_count ? pf_load_on(weights, threads, cores) : pf_load(weights, threads);
     if (!model) {
@@ -95,6 +150,11 @@ int main(int count, char **words) {
         return 1;
     }
     double load_ms = now_ms() - load_start;
+    if (inputs || text) {
+        int status = text ? answer_text(model, tokenizer, text, pair) : answer(model, inputs, outputs);
+        pf_free(model);
+        return status;
+    }
     int lengths = 0, taken = 0;
     const int *seq_lens = pf_seq_lens(model, &lengths);
     if (!tokens) tokens = pf_seq_len(model);
@@ -132,9 +192,10 @@ int main(int count, char **words) {
     for (int run = 0; run < runs; run++) squares += (times_ms[run] - mean) * (times_ms[run] - mean);
     qsort(times_ms, (size_t)runs, sizeof *times_ms, ascending);
     printf("{\"median_ms\": %.6f, \"p10_ms\": %.6f, \"p90_ms\": %.6f, \"min_ms\": %.6f, \"mean_ms\": %.6f, \"cv\": %.6f, "
-           "\"waited\": %.4f, \"load_ms\": %.3f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d}\n",
+           "\"waited\": %.4f, \"load_ms\": %.3f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d, \"instructions\": \"%s\"}\n",
            quantile(times_ms, runs, 0.5), quantile(times_ms, runs, 0.1), quantile(times_ms, runs, 0.9), times_ms[0], mean,
-           sqrt(squares / runs) / mean, waited, load_ms, runs, warmup, threads, tokens, seq_lens[taken]);
+           sqrt(squares / runs) / mean, waited, load_ms, runs, warmup, threads, tokens, seq_lens[taken],
+           pf_instructions(model));
     pf_free(model);
     free(sentence), free(out), free(times_ms);
     return 0;

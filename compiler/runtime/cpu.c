@@ -21,6 +21,12 @@ static unsigned available(void) {
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1) found |= PF_CPU_AVX_VNNI;
     return found;
 }
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+enum { HAS_DOTPROD = 1 << 20 }; /* of AT_HWCAP, as the kernel's asm/hwcap.h has it */
+
+static unsigned available(void) { return getauxval(AT_HWCAP) & HAS_DOTPROD ? PF_CPU_DOTPROD : 0; }
 #else
 static unsigned available(void) { return 0; }
 #endif
@@ -38,6 +44,7 @@ const char *pf_cpu_name(unsigned need) {
     case PF_CPU_AVX512: return "AVX-512";
     case PF_CPU_AVX_VNNI: return "AVX-VNNI";
     case PF_CPU_AVX512_VNNI: return "AVX-512 VNNI";
+    case PF_CPU_DOTPROD: return "8-bit dot products (dotprod)";
     default: return "an unknown feature";
     }
 }

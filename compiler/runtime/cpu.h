@@ -9,6 +9,7 @@ enum {
     PF_CPU_AVX_VNNI = 8,
     PF_CPU_AVX512_VNNI = 16,
     PF_CPU_SSE42 = 32,
+    PF_CPU_DOTPROD = 64,
 };
 
 /* The first missing one of `needs`, or 0. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cpu.h"
+#include "fail.h"
 #include "plan.h"
 #include "pocketformer.h"
 #include "pool.h"
@@ -26,6 +27,7 @@ typedef struct {
 
 struct pf_model {
     const pf_plan *plan;
+    const pf_level *level;
     pf_pool *pool;
     char *arena;
     char *weights;
@@ -42,9 +44,11 @@ const int *pf_seq_lens(const pf_model *model, int *count) {
     return model->plan->seq_lens;
 }
 
+const char *pf_instructions(const pf_model *model) { return model->level->name; }
+
 int pf_outputs(const pf_model *model) { return model->plan->outputs; }
 
-static void fail(const char *format, ...) {
+void pf_fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(error, sizeof error, format, arguments);
@@ -56,24 +60,24 @@ static int map_weights(pf_model *model, const char *path) {
     struct stat status;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat(file, &status)) {
-        fail("cannot open weights file %s", path);
+        pf_fail("cannot open weights file %s", path);
         if (file >= 0) close(file);
         return -1;
     }
     if ((uint64_t)status.st_size != plan->weights_bytes) {
-        fail("weights file %s has %lld bytes, this model's has %llu", path, (long long)status.st_size, (unsigned long long)plan->weights_bytes);
+        pf_fail("weights file %s has %lld bytes, this model's has %llu", path, (long long)status.st_size, (unsigned long long)plan->weights_bytes);
         close(file);
         return -1;
     }
     void *mapped = mmap(0, plan->weights_bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
     close(file);
     if (mapped == MAP_FAILED) {
-        fail("cannot map weights file %s", path);
+        pf_fail("cannot map weights file %s", path);
         return -1;
     }
     model->weights = mapped;
     if (memcmp(model->weights, MAGIC, sizeof MAGIC) || memcmp(model->weights + sizeof MAGIC, plan->digest, PF_DIGEST_BYTES)) {
-        fail("weights file %s belongs to another model", path);
+        pf_fail("weights file %s belongs to another model", path);
         return -1;
     }
     return 0;
@@ -110,7 +114,7 @@ static int bind_all(pf_model *model) {
     model->programs = calloc((size_t)plan->program_count, sizeof *model->programs);
     if (!model->programs) return -1;
     for (int index = 0; index < plan->program_count; index++) {
-        model->programs[index].program = &plan->programs[index];
+        model->programs[index].program = &model->level->programs[index];
         if (bind(model, &model->programs[index])) return -1;
     }
     return 0;
@@ -120,17 +124,20 @@ pf_model *pf_load(const char *weights_path, int threads) { return pf_load_on(wei
 
 pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
     const pf_plan *plan = &pf_the_plan;
-    unsigned missing = pf_cpu_missing(plan->cpu_needs);
+    const pf_level *level = plan->levels, *least = plan->levels + plan->level_count - 1;
+    while (level < least && pf_cpu_missing(level->cpu_needs)) level++;
+    unsigned missing = pf_cpu_missing(level->cpu_needs);
     if (missing) {
-        fail("this model was compiled for a processor with %s, which this one lacks", pf_cpu_name(missing));
+        pf_fail("this model was compiled for a processor with %s, which this one lacks", pf_cpu_name(missing));
         return 0;
     }
     pf_model *model = calloc(1, sizeof *model);
     if (!model) {
-        fail("out of memory");
+        pf_fail("out of memory");
         return 0;
     }
     model->plan = plan;
+    model->level = level;
     if (map_weights(model, weights_path)) {
         pf_free(model);
         return 0;
@@ -138,12 +145,12 @@ pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
     model->arena = aligned_alloc(PAGE, (plan->arena_bytes + PAGE - 1) / PAGE * PAGE);
     model->pool = pf_pool_start(threads, plan->scratch_bytes);
     if (!model->arena || !model->pool || bind_all(model)) {
-        fail("not enough memory or threads: %llu bytes of activations, %d threads", (unsigned long long)plan->arena_bytes, threads);
+        pf_fail("not enough memory or threads: %llu bytes of activations, %d threads", (unsigned long long)plan->arena_bytes, threads);
         pf_free(model);
         return 0;
     }
     if (cores && pf_pool_pin(model->pool, cores)) {
-        fail("one of the %d cores given is not among those that this process may use", threads);
+        pf_fail("one of the %d cores given is not among those that this process may use", threads);
         pf_free(model);
         return 0;
     }
@@ -169,7 +176,7 @@ static int copy_ids(const bound_program *bound, int tensor, const int32_t *sourc
     int32_t *target = bound->tensors[tensor].data;
     for (int index = 0; index < length; index++) {
         if (source[index] < 0 || source[index] >= limit) {
-            fail("%s %d at position %d is outside 0 to %d", what, source[index], index, limit - 1);
+            pf_fail("%s %d at position %d is outside 0 to %d", what, source[index], index, limit - 1);
             return -1;
         }
         target[index] = source[index];
@@ -182,7 +189,7 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
            float *out) {
     const pf_plan *plan = model->plan;
     if (length < 1 || length > pf_seq_len(model)) {
-        fail("a sentence of %d tokens; this model takes 1 to %d", length, pf_seq_len(model));
+        pf_fail("a sentence of %d tokens; this model takes 1 to %d", length, pf_seq_len(model));
         return -1;
     }
     const bound_program *bound = model->programs;
@@ -197,7 +204,7 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
         const pf_argument *arguments = bound->arguments + index * PF_MAX_ARGUMENTS;
         int (*run)(pf_pool *, pf_kernel, const pf_argument *, int, int) = call->shared ? pf_pool_run : pf_pool_run_alone;
         if (run(model->pool, call->kernel, arguments, call->count, call->tasks)) {
-            fail("kernel %s: %s", call->name, pf_kernel_error());
+            pf_fail("kernel %s: %s", call->name, pf_kernel_error());
             return -1;
         }
     }

@@ -31,14 +31,21 @@ typedef struct {
     uint16_t input_ids, token_type_ids, attention_mask, output; /* tensors */
 } pf_program;
 
+/* The programs in the instructions of one kind of processor. */
+typedef struct {
+    const char *name;
+    unsigned cpu_needs;
+    const pf_program *programs; /* the shortest first */
+} pf_level;
+
 typedef struct {
     int outputs;
     int words, types; /* ids must be below */
-    unsigned cpu_needs;
     uint64_t arena_bytes, weights_bytes, scratch_bytes; /* scratch: of one task */
-    int program_count;
-    const pf_program *programs; /* the shortest first */
-    const int *seq_lens;        /* theirs */
+    int level_count;
+    const pf_level *levels; /* the best first, the one that asks the least last */
+    int program_count;      /* of each level */
+    const int *seq_lens;    /* theirs */
     uint8_t digest[PF_DIGEST_BYTES]; /* of weights.bin, also in its header: a file of another model is refused */
 } pf_plan;
 

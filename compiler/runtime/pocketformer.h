@@ -24,11 +24,21 @@ pf_model *pf_load_on(const char *weights_path, int threads, const int *cores);
 
 void pf_free(pf_model *model);
 
+/* Text instead of token ids: a bundle's tokenizer/tokenizer.bin. NULL on failure: pf_error() says why. */
+typedef struct pf_tokenizer pf_tokenizer;
+pf_tokenizer *pf_load_tokenizer(const char *path);
+void pf_free_tokenizer(pf_tokenizer *tokenizer);
+
+/* As pf_run, for UTF-8 text; `pair` is the second text of tasks on two, else NULL. What is longer than pf_seq_len() tokens is cut. */
+int pf_run_text(pf_model *model, pf_tokenizer *tokenizer, const char *text, const char *pair, float *out);
+
 /* The most tokens that a sentence may have. */
 int pf_seq_len(const pf_model *model);
 /* The lengths that there are kernels for, ascending, the last of them pf_seq_len(); *count says how many. They live with the model. */
 const int *pf_seq_lens(const pf_model *model, int *count);
 int pf_outputs(const pf_model *model);
+/* The instruction set that was chosen for this processor. It lives with the model. */
+const char *pf_instructions(const pf_model *model);
 
 /* The calling thread's last error, one line. */
 const char *pf_error(void);

@@ -25,6 +25,7 @@ typedef struct {
     pf_pool *pool;
     char *scratch;
     size_t used;
+    _Atomic int thread; /* the kernel's number for it, 0 until it runs: bionic has no pthread_setaffinity_np */
 } worker;
 
 struct pf_pool {
@@ -72,6 +73,7 @@ static void take_rounds(pf_pool *pool) {
 static void *work(void *argument) {
     self = argument;
     pf_pool *pool = self->pool;
+    atomic_store(&self->thread, (int)syscall(SYS_gettid));
     uint32_t seen = 0;
     int spins = 0;
     for (;;) {
@@ -117,7 +119,7 @@ pf_pool *pf_pool_start(int threads, size_t scratch_bytes) {
         return 0;
     }
     for (int index = 0; index < threads; index++)
-        pool->workers[index] = (worker){pool, pool->scratch + pool->scratch_bytes * (size_t)index, 0};
+        pool->workers[index] = (worker){pool, pool->scratch + pool->scratch_bytes * (size_t)index, 0, 0};
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -145,11 +147,9 @@ int pf_pool_pin(pf_pool *pool, const int *cores) {
         CPU_ZERO(&one);
         if (cores[index] < 0 || cores[index] >= CPU_SETSIZE) return -1;
         CPU_SET(cores[index], &one);
-#if defined(__ANDROID__) /* bionic has no pthread_setaffinity_np */
-        if (sched_setaffinity(index ? pthread_gettid_np(pool->handles[index]) : 0, sizeof one, &one)) return -1;
-#else
-        if (pthread_setaffinity_np(index ? pool->handles[index] : pthread_self(), sizeof one, &one)) return -1;
-#endif
+        int thread = 0; /* the caller's */
+        while (index && !(thread = atomic_load(&pool->workers[index].thread))) sched_yield();
+        if (sched_setaffinity(thread, sizeof one, &one)) return -1;
     }
     return 0;
 }

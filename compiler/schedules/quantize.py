@@ -1,6 +1,6 @@
 """Rows of x (R, K) as 8-bit integers, each with a scale of its own (`compiler.quantization`), laid out for `linear_int8`.
 
-A row begins with its scale, on a cache line of its own, and goes on with words of four uint8 each, which are `ZERO_POINT` above the
+A row begins with its scale, on a cache line of its own, and goes on with words of four bytes each, which are `Isa.zero_point` above the
 integers that they stand for.
 """
 
@@ -18,7 +18,6 @@ from compiler.schedules import emit
 from compiler.schedules.layout import row_block
 
 SCALE_WORDS = emit.LINE_WORDS
-ZERO_POINT = 128
 BYTE = 0xFF
 
 
@@ -73,7 +72,7 @@ class Quantize:
                         read = T.Ramp(column, 1, lanes) if lanes > 1 else column
                         scaled = x[row, read] * (T.Broadcast(factor[0], lanes) if lanes > 1 else factor[0])
                         whole_numbers = tirx.Cast(f"int32x{lanes}" if lanes > 1 else "int32", tirx.nearbyint(scaled))
-                        zero = tirx.const(ZERO_POINT, "int32")
+                        zero = tirx.const(isa.zero_point, "int32")
                         return whole_numbers + (T.Broadcast(zero, lanes) if lanes > 1 else zero)
 
                     if whole:

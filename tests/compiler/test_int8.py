@@ -12,12 +12,13 @@ from programs import op, operators, same_numbers, tensor, tokens, weights
 from compiler.build import build
 from compiler.evaluate import evaluate
 from compiler.graph import Graph
-from compiler.isa import host, x86_64
+from compiler.isa import host
 from compiler.passes.quantize import quantize
 from compiler.quantization import quantized, rounded
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.schedules.quantize import Quantize
 from compiler.session import Session
+from compiler.x86 import x86_64
 from data.errors import CompileError
 
 SIZES = {
@@ -152,7 +153,7 @@ def test_the_instructions_that_multiply_bytes(flags, instructions, register):
     import tvm
 
     isa = x86_64(flags)
-    spec = LinearInt8(16, 64, 128, largest_weight=isa.largest_weight)
+    spec = LinearInt8(16, 64, 128, largest_weight=isa.largest_weight, zero_point=isa.zero_point)
     function = spec.build(spec.tiles(isa, 1)[0], isa, "kernel")
     assembly = tvm.compile(function.tir, target=tvm.target.Target(isa.target())).mod.inspect_source("asm")
     lines = [line.replace("\t", " ").strip() for line in assembly.splitlines()]
@@ -177,7 +178,10 @@ def test_the_largest_numbers_are_summed_exactly():
     signs = np.stack([np.ones(64), -np.ones(64), (-1.0) ** np.arange(64), (-1.0) ** (np.arange(64) // 2)]).astype(np.float32)
     x, weight = np.tile(signs, (4, 1)), np.ascontiguousarray(np.tile(signs, (6, 1)).T)
     (rows, depth), width = x.shape, weight.shape[1]
-    quantizing, multiplying = Quantize(rows, depth), LinearInt8(rows, depth, width, largest_weight=host().largest_weight)
+    quantizing, multiplying = (
+        Quantize(rows, depth),
+        LinearInt8(rows, depth, width, largest_weight=host().largest_weight, zero_point=host().zero_point),
+    )
     tile, quantize_rows = compiled(quantizing)
     integers = tvm.runtime.tensor(np.zeros(quantizing.parameters(tile)[-1][1], np.int32))
     quantize_rows(tvm.runtime.tensor(x), integers)
