@@ -272,6 +272,8 @@ def polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
 
 ACTIVATIONS: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu}
 
+OF_ONE_OPERATION = {"relu"}
+
 
 def activate(name: str, x: Expression) -> Expression:
     """An activation by its name; x itself where there is none."""

@@ -98,6 +98,12 @@ class Linear:
         """Of the inner loop along K."""
         return self.depth
 
+    @property
+    def activated_apart(self) -> bool:
+        """Whether a register tile's sums are put down for the activation: several vectors of them side by side pay for the way only where
+        there is much to do."""
+        return bool(self.activation) and self.activation not in emit.OF_ONE_OPERATION
+
     def step_words(self, panel: int) -> int:
         """Of 32 bits, a panel's weights of one step."""
         return panel
@@ -272,7 +278,7 @@ class Linear:
         """The epilogue, and the columns that exist."""
         width, panels_a_block = self.width // self.blocks, self.panels(tile) // self.blocks
         block = panel // panels_a_block if self.blocks > 1 else 0
-        if self.activation:
+        if self.activated_apart:
             sums.activate(self.activation, row, panel, rows)
         for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
             column = (panel - block * panels_a_block) * tile.panel + vector * isa.lanes
@@ -280,7 +286,10 @@ class Linear:
             def write(
                 lane: Any, row: Any = row + index, vector: int = vector, at: int = at, column: Any = block * width + column
             ) -> None:
-                total = sums.activated[at * isa.lanes + lane] if self.activation else sums.result(row, panel, vector, at, lane)
+                if self.activated_apart:
+                    total = sums.activated[at * isa.lanes + lane]
+                else:
+                    total = emit.activate(self.activation, sums.result(row, panel, vector, at, lane))
                 if residual is not None:
                     added = residual[row, column + lane]
                     total = total + (added if residual_scale is None else added * residual_scale[column + lane])
@@ -300,7 +309,7 @@ class Sums:
         self.registers = emit.local(tile.tile_rows * self.vectors, isa.lanes, dtype=self.dtype)
         blocks = spec.steps // tile.depth_block
         self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.dtype) if blocks > 1 else None
-        self.activated: Any = emit.local(tile.tile_rows * tile.panel) if spec.activation else None
+        self.activated: Any = emit.local(tile.tile_rows * tile.panel) if spec.activated_apart else None
 
     def prepare(self, panel: Any, rows: int) -> None:
         """Where K is in blocks, sums begin with what the block before has left: all blocks run the same code, which is compiled once."""
