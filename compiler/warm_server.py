@@ -126,7 +126,6 @@ class Server:
             os.environ.update(order["environment"])
             os.chdir(order["folder"])
             os.sched_setaffinity(0, order["cores"])
-            gc.disable()  # it lives for seconds, and would look at the same graphs again and again
             sys.argv = ["compiler.worker", order["job"]]
             sys.modules["compiler.worker"].main()
             status = 0
