@@ -1,8 +1,8 @@
 """Arm cores, as far as compiling for them and predicting their speed cares.
 
 Features are named as /proc/cpuinfo names them; what a vendor may leave out (dot products on a Cortex-A55 or A75) is taken as there, as
-all phones of the catalogue have it. Vector units: Arm's software optimization guides (https://developer.arm.com/documentation), for
-Oryon https://chipsandcheese.com/p/qualcomms-oryon-core-a-long-time-in-the-making.
+all phones of the catalogue have it. Vector units and caches are the usual figures, and have been neither measured nor checked against Arm's
+software optimization guides (https://developer.arm.com/documentation): predictions are to be calibrated.
 """
 
 from dataclasses import dataclass
