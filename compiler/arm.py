@@ -10,7 +10,7 @@ from compiler.quantization import LARGEST
 
 L1_BYTES = 64 * 1024
 L2_BYTES = 256 * 1024
-ANDROID, LINUX = "android", "linux"
+ANDROID = "android"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import absent
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
@@ -43,9 +44,7 @@ def require_chromium() -> None:
         missing.append("the Python package playwright")
     if missing:
         reason = f"no {' and no '.join(missing)}"
-        if os.environ.get("POCKETFORMER_REQUIRE_ALL") == "1":
-            pytest.fail(f"{reason}, and POCKETFORMER_REQUIRE_ALL=1")
-        pytest.skip(reason)
+        absent(reason)
 
 
 def free_port() -> int:

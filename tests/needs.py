@@ -11,17 +11,18 @@ def need_program(name: str, package: str) -> str:
     """Its path."""
     found = shutil.which(name)
     if not found:
-        _absent(f"{name} is not installed (Debian: {package})")
+        absent(f"{name} is not installed (Debian: {package})")
     return str(found)
 
 
 def need_folder(path: str, package: str) -> Path:
     if not Path(path).is_dir():
-        _absent(f"{path} does not exist (Debian: {package})")
+        absent(f"{path} does not exist (Debian: {package})")
     return Path(path)
 
 
-def _absent(reason: str) -> None:
+def absent(reason: str) -> None:
+    """Skip the test, or fail it where every test is asked for."""
     if os.environ.get("POCKETFORMER_REQUIRE_ALL") == "1":
         pytest.fail(f"{reason}, and POCKETFORMER_REQUIRE_ALL=1")
     pytest.skip(reason)
