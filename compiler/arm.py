@@ -6,8 +6,7 @@ Features are named as Linux names them in /proc/cpuinfo.
 from dataclasses import dataclass
 
 from compiler.isa import Isa
-from compiler.precisions import FP16, FP32, INT8
-from compiler.quantization import LARGEST
+from compiler.precisions import FP16, FP32, INT8, LARGEST
 
 L1_BYTES = 64 * 1024
 L2_BYTES = 256 * 1024

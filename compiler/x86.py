@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from compiler.isa import DEFAULT_L1_BYTES, DEFAULT_L2_BYTES, Isa
-from compiler.quantization import LARGEST
+from compiler.precisions import LARGEST
 from data.errors import CompileError
 
 

@@ -60,6 +60,16 @@ def link_native(inputs: Sequence[Path], output: Path, *options: str) -> None:
     _run(["-O3", "-march=native", "-ffp-contract=fast", *options, *map(str, inputs), "-lpthread"], output)
 
 
+def link_plugin(inputs: Sequence[Path], output: Path) -> None:
+    """A shared library for a program of this machine, which has what the library lacks."""
+    _run(["-shared", "-fPIC", *map(str, inputs)], output)
+
+
+def link_dynamic(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
+    """A program that loads libraries as it runs."""
+    _run(["-target", isa.zig_shared, *map(str, inputs), "-ldl"], output)
+
+
 def prepare(isa: Isa, folder: Path) -> None:
     """Build zig's libc once per machine (half a minute), ahead of the first link; nothing where that has been done."""
     targets = f"{isa.zig_shared}-{isa.zig_static}-{version('ziglang')}"

@@ -17,6 +17,7 @@ from compiler.isa import Isa
 from compiler.schedules import emit
 
 TILES = ((4, 2), (4, 4), (8, 2), (8, 1), (2, 4), (4, 3))
+TILES_BY_LANE = ((4, 4), (8, 2), (2, 4), (4, 2))
 LEAST_TASKS = 6
 UNROLLED = (4, 2, 1)  # rounds of the loops that sum
 
@@ -66,8 +67,8 @@ class Attention:
     def tiles(self, isa: Isa, threads: int) -> list[Tile]:
         fitting = [
             (rows, vectors)
-            for rows, vectors in (*TILES, (1, 1))
-            if self.rows % rows == 0 and rows * vectors + vectors + 1 <= isa.registers
+            for rows, vectors in (*(TILES_BY_LANE if isa.by_lane else TILES), (1, 1))
+            if self.rows % rows == 0 and rows * vectors + vectors + (rows if isa.by_lane else 1) <= isa.registers
         ]
         splits = next(
             (
@@ -106,7 +107,7 @@ class Attention:
         mask, scores = emit.local(keys), emit.local(tile.tile_rows, keys)
         weights = scores if dtype == "float32" else emit.local(tile.tile_rows, keys, dtype=dtype)
         sums = emit.local(tile.tile_rows * tile.vectors, lanes, dtype=dtype)
-        inverses, rows = emit.local(tile.tile_rows), _Rows(isa.lanes)
+        inverses, rows = emit.local(tile.tile_rows), _Rows(isa)
         self._transpose(qkv, keys_t, width + head * size, lanes)
         with emit.loop(self.seq_len) as j:
             first = 2 * width + head * size
@@ -230,13 +231,13 @@ class Attention:
 class _Rows:
     """Softmax of score rows, but for the division: the sums' inverses are kept, to be applied to the result."""
 
-    def __init__(self, vector: int) -> None:
-        self.vector = vector
-        self.highest, self.top = emit.local(vector), emit.local(1)
-        self.reduction = emit.Reduction(vector)
+    def __init__(self, isa: Isa) -> None:
+        self.isa = isa
+        self.highest, self.top = emit.local(isa.lanes), emit.local(1)
+        self.reduction = emit.Reduction(isa.lanes)
 
     def softmax(self, scores: Any, weights: Any, index: int, keys: int, inverses: Any) -> None:
-        vector, highest, top = self.vector, self.highest, self.top
+        vector, highest, top = self.isa.lanes, self.highest, self.top
         with emit.lanes(vector) as lane:
             emit.store(highest, emit.number(2 * emit.LOWEST), lane)
         with emit.loop(keys // vector) as chunk, emit.lanes(vector) as lane:
@@ -244,9 +245,11 @@ class _Rows:
         emit.store(top, highest[0], 0)
         for lane in range(1, vector):
             emit.store(top, tirx.max(top[0], highest[lane]), 0)
-        emit.together(
-            keys, vector, lambda j: emit.store(weights, emit.cast(weights.dtype, emit.exp(scores[index, j] - top[0])), index, j)
-        )
+
+        def weigh(j: Any) -> None:
+            emit.store(weights, emit.cast(weights.dtype, emit.exp(scores[index, j] - top[0])), index, j)
+
+        emit.together(keys, vector, weigh, self.isa)
         total = self.reduction.sum(keys, lambda j: emit.load(weights, "float32", 1, index, j))
         emit.store(inverses, emit.number(1.0) / total, index)
 

@@ -35,6 +35,7 @@ READ, SECOND_LEVEL, DATA = 0, 2, 1  # llvm.prefetch's arguments
 TOGETHER = (4, 2, 1)  # vectors
 LINE_WORDS = 16  # of 32 bits, in a cache line
 VECTOR_BITS = 128  # of those that `Isa.by_lane` takes a lane of
+RUNS = (2, 1)  # of such vectors, a round of a loop
 _scratch_bytes: ContextVar[list[int]] = ContextVar("scratch_bytes")
 
 
@@ -132,11 +133,11 @@ def columns(width: int, vector: int, body: Callable[[Expression], None]) -> None
             body(rest + width // vector * vector)
 
 
-def together(width: int, vector: int, body: Callable[[Expression], None]) -> None:
+def together(width: int, vector: int, body: Callable[[Expression], None], isa: Isa) -> None:
     """`columns` for a `body` of many operations and constants, `width` being whole vectors: several vectors side by side, whose chains
-    of operations overlap and which load each constant once."""
+    of operations overlap and which load each constant once. Where constants have to be in registers, only two."""
     done = 0
-    for vectors in TOGETHER:
+    for vectors in TOGETHER[1:] if isa.by_lane else TOGETHER:
         chunk = vectors * vector
         count = (width - done) // chunk
         if count:
@@ -169,14 +170,15 @@ class Factors:
             for lane in range(self.run):
                 body(chunk * self.run, lane)
 
-        unrolled(count // self.run, times if self.run == 1 else (1,), run)
+        unrolled(count // self.run, times if self.run == 1 else RUNS, run)
 
     def take(self, buffer: Buffer, dtype: str, row: Expression, first: Expression, lane: int) -> Expression:
         """A vector of nothing but the number that is `lane` behind `first` of a row."""
         loaded = load(buffer, dtype, self.run, row, first)
         if self.run == 1:
             return T.Broadcast(loaded, self.lanes)
-        return tirx.Shuffle([loaded], [tirx.const(lane, "int32")] * self.lanes)
+        wide_enough = [loaded] * -(-self.lanes // self.run)  # Shuffle gives no more numbers than it gets
+        return tirx.Shuffle(wide_enough, [tirx.const(lane, "int32")] * self.lanes)
 
 
 def unrolled(count: int, times: Sequence[int], body: Callable[[Expression], None]) -> None:

@@ -9,9 +9,10 @@ sums are written only where there is a column. In groups, a panel's columns all 
 multiplied by zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,6 +31,8 @@ TILE_ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
 LEAST_DEPTH_BLOCK = 64
 TASK_OVERHEAD = 2000.0  # cycles
 TILE_OVERHEAD = 12.0  # cycles around a register tile's inner loop
+LOOP_INSTRUCTIONS = 2.5  # a vector of x
+SIDE_CYCLES = 0.1  # assumed: most instructions find a free place beside multiply-adds
 L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
 L2_BYTES_PER_CYCLE = 20.0
 FMA_LATENCY = 4.0
@@ -105,8 +108,8 @@ class Linear:
 
     @property
     def activated_apart(self) -> bool:
-        """Whether a register tile's sums are put down for the activation: several vectors of them side by side pay for the way only where
-        there is much to do."""
+        """Whether sums are written before the activation: several vectors of them side by side pay for the way only where there is much
+        to do."""
         return bool(self.activation) and self.activation not in emit.OF_ONE_OPERATION
 
     def step_words(self, panel: int) -> int:
@@ -136,7 +139,14 @@ class Linear:
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
         """Of one step of a register tile: arithmetic, latency, loads or instructions, whichever is longest."""
         products, loads = rows * vectors, self.loads(rows, vectors, isa)
-        return max(products / isa.fma_per_cycle, FMA_LATENCY, loads / 2, (products + loads) / INSTRUCTIONS_PER_CYCLE)
+        cycles = max(products / isa.fma_per_cycle, FMA_LATENCY, loads / 2, (products + loads) / INSTRUCTIONS_PER_CYCLE)
+        return cycles + self.side_cycles(rows, vectors, isa)
+
+    def side_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
+        """What instructions beside a step's products take of a phone's narrow cores, and of its battery: one loads two vectors of
+        weights, or the numbers of x that several steps take."""
+        run = emit.VECTOR_BITS / self.bits(isa)
+        return (vectors / 2 + (rows + LOOP_INSTRUCTIONS) / run) * SIDE_CYCLES if isa.by_lane else 0.0
 
     def registers(self, rows: int, vectors: int, isa: Isa) -> int:
         """That a register tile takes: sums, a step's weights, and of x one number, or vectors that lanes are taken of."""
@@ -271,6 +281,9 @@ class Linear:
                             with emit.when(number == blocks - 1) if blocks > 1 else nullcontext():
                                 self._write(y, residual, residual_scale, sums, first_row + at, panel, rows, tile, isa)
                         tiles_before += count
+                    if self.activated_apart:
+                        with emit.when(number == blocks - 1) if blocks > 1 else nullcontext():
+                            self._activate(y, residual, residual_scale, first_row, panel, tile, isa)
 
                 with emit.loop(tile.panels_per_task) as step:
                     if blocks > 1:
@@ -304,27 +317,55 @@ class Linear:
         self, y: Any, residual: Any, residual_scale: Any, sums: "Sums", row: Any, panel: Any, rows: int, tile: Tile, isa: Isa
     ) -> None:
         """The epilogue, and the columns that exist."""
-        width, panels_a_block, lanes = self.width // self.blocks, self.panels(tile) // self.blocks, self.lanes(isa)
-        block = panel // panels_a_block if self.blocks > 1 else 0
+        lanes = self.lanes(isa)
         sums.finish(rows)
-        if self.activated_apart:
-            sums.activate(self.activation, row, panel, rows)
         for index, vector, at in emit.grid(rows, tile.panel // lanes):
-            column = (panel - block * panels_a_block) * tile.panel + vector * lanes
+            first, column = self._column(panel, vector * lanes, tile)
 
             def write(
-                lane: Any, row: Any = row + index, vector: int = vector, at: int = at, column: Any = block * width + column
+                lane: Any, row: Any = row + index, vector: int = vector, at: int = at, column: Any = first + column
             ) -> None:
-                if self.activated_apart:
-                    total = sums.activated[at * lanes + lane]
-                else:
-                    total = emit.activate(self.activation, sums.result(row, panel, vector, at, lane))
-                if residual is not None:
-                    added = residual[row, column + lane]
-                    total = total + (added if residual_scale is None else added * residual_scale[column + lane])
+                total = sums.result(row, panel, vector, at, lane)
+                if not self.activated_apart:
+                    total = self._end(total, residual, residual_scale, row, column + lane)
                 emit.store(y, emit.cast(self.output_dtype, total), row, column + lane)
 
-            emit.within(width, column, lanes, width % tile.panel != 0, write)
+            emit.within(self.width // self.blocks, column, lanes, self._partial(tile), write)
+
+    def _activate(self, y: Any, residual: Any, residual_scale: Any, first_row: Any, panel: Any, tile: Tile, isa: Isa) -> None:
+        """What is left of the epilogue, once a panel's sums are all written: a loop that loads the activation's constants once."""
+        with emit.loop(tile.row_block) as index:
+            row = first_row + index
+
+            def activate(column: Any) -> None:
+                total = self._end(emit.load(y, "float32", 1, row, column), residual, residual_scale, row, column)
+                emit.store(y, emit.cast(self.output_dtype, total), row, column)
+
+            if not self._partial(tile):
+                first, column = self._column(panel, 0, tile)
+                emit.together(tile.panel, isa.lanes, lambda at: activate(first + column + at), isa)
+                return
+            for vector in range(tile.panel // isa.lanes):
+                first, column = self._column(panel, vector * isa.lanes, tile)
+                emit.within(self.width // self.blocks, column, isa.lanes, True, partial(_shifted, activate, first + column))
+
+    def _end(self, total: Any, residual: Any, residual_scale: Any, row: Any, column: Any) -> Any:
+        """The activation, then the residual."""
+        total = emit.activate(self.activation, total)
+        if residual is None:
+            return total
+        added = residual[row, column]
+        return total + (added if residual_scale is None else added * residual_scale[column])
+
+    def _column(self, panel: Any, within: int, tile: Tile) -> tuple[Any, Any]:
+        """Where the block of columns that a panel is of begins, and where a column of the panel lies in it."""
+        panels_a_block = self.panels(tile) // self.blocks
+        block = panel // panels_a_block if self.blocks > 1 else 0
+        return block * (self.width // self.blocks), (panel - block * panels_a_block) * tile.panel + within
+
+    def _partial(self, tile: Tile) -> bool:
+        """Whether some panels have columns that do not exist."""
+        return self.width // self.blocks % tile.panel != 0
 
 
 class Sums:
@@ -341,7 +382,6 @@ class Sums:
         self.totals = self.registers
         blocks = spec.steps // tile.depth_block
         self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.kept) if blocks > 1 else None
-        self.activated: Any = emit.local(tile.tile_rows * tile.panel) if spec.activated_apart else None
 
     def prepare(self, panel: Any, rows: int) -> None:
         """Where K is in blocks, sums begin with what the block before has left: all blocks run the same code, which is compiled once."""
@@ -385,14 +425,9 @@ class Sums:
         """A whole sum, in float32."""
         return self.totals[at, lane]
 
-    def activate(self, name: str, row: Any, panel: Any, rows: int) -> None:
-        """Fill `activated`, a vector of it after the other."""
-        for index, vector, at in emit.grid(rows, self.vectors):
-            with emit.lanes(self.lanes) as lane:
-                emit.store(self.activated, self.result(row + index, panel, vector, at, lane), at * self.lanes + lane)
-        emit.together(
-            rows * self.panel, self.lanes, lambda at: emit.store(self.activated, emit.activate(name, self.activated[at]), at)
-        )
+
+def _shifted(body: Callable[[Any], None], first: Any, at: Any) -> None:
+    body(first + at)
 
 
 def pack(weight: np.ndarray, panel: int) -> np.ndarray:

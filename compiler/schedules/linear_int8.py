@@ -17,7 +17,8 @@ from tvm.tirx.script import builder as T
 
 from compiler.graph import Value
 from compiler.isa import Isa
-from compiler.quantization import LARGEST, STEP, quantized
+from compiler.precisions import LARGEST
+from compiler.quantization import STEP, quantized
 from compiler.schedules import emit
 from compiler.schedules import linear as fp32
 from compiler.schedules.quantize import SCALE_WORDS
@@ -55,7 +56,8 @@ class LinearInt8(fp32.Linear):
         instructions = (parts + (parts > 1)) * products + loads
         if self._in_pairs(isa):
             multiplications, instructions = 0.5, products / 2 + loads + rows / 4 + vectors
-        return max(multiplications * products / isa.fma_per_cycle, 1.0, loads / 2, instructions / fp32.INSTRUCTIONS_PER_CYCLE)
+        cycles = max(multiplications * products / isa.fma_per_cycle, 1.0, loads / 2, instructions / fp32.INSTRUCTIONS_PER_CYCLE)
+        return cycles + self.side_cycles(rows, vectors, isa)
 
     def registers(self, rows: int, vectors: int, isa: Isa) -> int:
         """Products on their way, and the ones that pmaddwd multiplies by, besides; or weights on their way to pairs of columns."""

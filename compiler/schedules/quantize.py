@@ -13,7 +13,8 @@ from tvm.tirx.script import builder as T
 
 from compiler.graph import Value
 from compiler.isa import Isa
-from compiler.quantization import LARGEST, LEAST, STEP
+from compiler.precisions import LARGEST
+from compiler.quantization import LEAST, STEP
 from compiler.schedules import emit
 from compiler.schedules.layout import row_block
 

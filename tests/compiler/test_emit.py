@@ -20,7 +20,7 @@ def applied(function, x):
 
     def body(source, target):
         with emit.tasks(1):
-            emit.together(count, ISA.lanes, lambda at: emit.store(target, function(source[at]), at))
+            emit.together(count, ISA.lanes, lambda at: emit.store(target, function(source[at]), at), ISA)
 
     kernel = emit.kernel("kernel", [("source", (count,), "float32"), ("target", (count,), "float32")], body)
     module = tvm.compile(kernel.tir, target=tvm.target.Target(ISA.target()))

@@ -1,0 +1,1 @@
+"""Counts on an emulated processor: `python -m benchmarks.instructions`."""
