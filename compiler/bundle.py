@@ -190,7 +190,7 @@ def _readme(model: dict, takes_text: bool) -> str:
 
 Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and need no padding: the fewer tokens, the faster.
 
-## Check it
+{_how_to_use_in_an_app(model) if takes_text and model.get("system") == "android" else ""}## Check it
     sha256sum --check {CHECKSUMS}
 """
 
@@ -201,6 +201,38 @@ def _how_to_time(model: dict, threads: int) -> str:
     return f"""    adb push bench weights.bin {PHONE_FOLDER}/
     adb shell chmod 755 {PHONE_FOLDER}/bench
     adb shell {PHONE_FOLDER}/bench --weights {PHONE_FOLDER}/weights.bin --threads {threads}"""
+
+
+def _how_to_use_in_an_app(model: dict) -> str:
+    threads = (model.get("latency") or {}).get("threads", 2)
+    texts = '"a sentence", "and a second one"' if (model.get("task") or {}).get("pairs") else '"a sentence"'
+    labels = ", ".join((model.get("task") or {}).get("label_names", ()))
+    return f"""## Use it in an Android app
+    pocketformer aar BUNDLE.zip -o app/libs/model.aar
+
+In `app/build.gradle.kts`, nothing else being needed:
+
+    dependencies {{ implementation(files("libs/model.aar")) }}
+
+Kotlin:
+
+    import io.pocketformer.Model
+
+    val model = Model.load({threads})                        // once, off the main thread
+    val scores: FloatArray = model.run({texts})
+    model.close()
+
+Java:
+
+    try (Model model = Model.load({threads})) {{
+        float[] scores = model.run({texts});
+    }}
+
+Scores are the {model["outputs"]} numbers that `pf_run` writes{f": {labels}, before any softmax" if labels else ""}. Text of more than {model["seq_len"]} tokens is cut. What
+fails throws: IOException when a model is loaded, IllegalStateException when it is asked. Calls from several threads wait for each other.
+Android 10 or newer on a 64-bit Arm processor; an app holds one such file.
+
+"""
 
 
 def _text_call(model: dict) -> str:

@@ -50,7 +50,7 @@ LEVELLED = {
     LinearFp16.kind,
     AttentionFp16.kind,
 }  # kinds of kernels that are worth instructions which not every processor has
-RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c")
+RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c", "jni.c")
 
 
 def main() -> None:
