@@ -230,7 +230,7 @@ Java:
 
 Scores are the {model["outputs"]} numbers that `pf_run` writes{f": {labels}, before any softmax" if labels else ""}. Text of more than {model["seq_len"]} tokens is cut. What
 fails throws: IOException when a model is loaded, IllegalStateException when it is asked. Calls from several threads wait for each other.
-Android 10 or newer on a 64-bit Arm processor; an app holds one such file.
+Android 10 or newer (minSdk 29) on a 64-bit Arm processor; an app holds one such file.
 
 """
 
