@@ -66,6 +66,10 @@ def parser() -> argparse.ArgumentParser:
     )
     compile_.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle to write")
 
+    aar = _add(commands, "aar", "a phone's bundle as one file for an Android app, called from Java or Kotlin")
+    aar.add_argument("bundle", metavar="BUNDLE")
+    aar.add_argument("-o", "--output", required=True, metavar="FILE", help="the .aar to write")
+
     run = _add(commands, "run", "the compiled model's answer")
     run.add_argument("bundle", metavar="BUNDLE")
     run.add_argument("--text", help="a sentence")

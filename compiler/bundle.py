@@ -1,21 +1,21 @@
 """The file a user ships: one zip with the compiled model, its weights, tokenizer, C header, `bench` program and description.
 
-Two bundles of the same inputs are equal byte for byte: members are sorted and carry a fixed date.
+Two bundles of the same inputs are equal byte for byte.
 """
 
 import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from compiler.archive import write_archive
 from compiler.isa import cores
 from compiler.tokenizer_table import WORD_PIECE, table_of
-from data.errors import CompileError, ModelError, PocketformerError
+from data.errors import CompileError, ModelError
 from data.home import subfolder
 
 FORMAT = 2  # 1: one sequence length, `pf_run` takes padded sentences
@@ -33,7 +33,6 @@ _COMPILED = {
 }
 PHONE_FOLDER = "/data/local/tmp/pocketformer"
 _EXECUTABLE = {LIBRARY, "bench"}
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date a zip can hold
 
 
 @dataclass(frozen=True)
@@ -91,30 +90,7 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
     sums = {name: _sha256(path) for name, path in members.items()}
     sums |= {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[CHECKSUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
-
-    out_path = Path(out_path)
-    try:
-        out_path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=out_path.parent, prefix=f".{out_path.name}.")
-        os.close(descriptor)
-        try:
-            with zipfile.ZipFile(part, "w") as archive:
-                for name in sorted([*members, *contents]):
-                    with archive.open(_info(name), "w", force_zip64=True) as member:
-                        if name in contents:
-                            member.write(contents[name])
-                        else:
-                            with members[name].open("rb") as source:
-                                shutil.copyfileobj(source, member, 1 << 20)
-            Path(part).chmod(0o644)
-            os.replace(part, out_path)
-        finally:
-            Path(part).unlink(missing_ok=True)
-    except OSError as error:
-        raise PocketformerError(
-            f"cannot write {out_path}: {error.strerror}; free some space or choose another place"
-        ) from error
-    return out_path
+    return write_archive(out_path, {**members, **contents}, _EXECUTABLE)
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -160,13 +136,6 @@ def _unpack(path: Path, folder: Path) -> None:
             os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _info(name: str) -> zipfile.ZipInfo:
-    """Stored, not deflated: fp32 weights barely shrink, and a phone can map what is stored."""
-    info = zipfile.ZipInfo(name, _EPOCH)
-    info.external_attr = (stat.S_IFREG | (0o755 if name in _EXECUTABLE else 0o644)) << 16
-    return info
 
 
 def _sha256(path: Path) -> str:
@@ -221,7 +190,7 @@ def _readme(model: dict, takes_text: bool) -> str:
 
 Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and need no padding: the fewer tokens, the faster.
 
-## Check it
+{_how_to_use_in_an_app(model) if takes_text and model.get("system") == "android" else ""}## Check it
     sha256sum --check {CHECKSUMS}
 """
 
@@ -232,6 +201,38 @@ def _how_to_time(model: dict, threads: int) -> str:
     return f"""    adb push bench weights.bin {PHONE_FOLDER}/
     adb shell chmod 755 {PHONE_FOLDER}/bench
     adb shell {PHONE_FOLDER}/bench --weights {PHONE_FOLDER}/weights.bin --threads {threads}"""
+
+
+def _how_to_use_in_an_app(model: dict) -> str:
+    threads = (model.get("latency") or {}).get("threads", 2)
+    texts = '"a sentence", "and a second one"' if (model.get("task") or {}).get("pairs") else '"a sentence"'
+    labels = ", ".join((model.get("task") or {}).get("label_names", ()))
+    return f"""## Use it in an Android app
+    pocketformer aar BUNDLE.zip -o app/libs/model.aar
+
+In `app/build.gradle.kts`, nothing else being needed:
+
+    dependencies {{ implementation(files("libs/model.aar")) }}
+
+Kotlin:
+
+    import io.pocketformer.Model
+
+    val model = Model.load({threads})                        // once, off the main thread
+    val scores: FloatArray = model.run({texts})
+    model.close()
+
+Java:
+
+    try (Model model = Model.load({threads})) {{
+        float[] scores = model.run({texts});
+    }}
+
+Scores are the {model["outputs"]} numbers that `pf_run` writes{f": {labels}, before any softmax" if labels else ""}. Text of more than {model["seq_len"]} tokens is cut. What
+fails throws: IOException when a model is loaded, IllegalStateException when it is asked. Calls from several threads wait for each other.
+Android 10 or newer (minSdk 29) on a 64-bit Arm processor; an app holds one such file.
+
+"""
 
 
 def _text_call(model: dict) -> str:

@@ -50,7 +50,7 @@ LEVELLED = {
     LinearFp16.kind,
     AttentionFp16.kind,
 }  # kinds of kernels that are worth instructions which not every processor has
-RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c")
+RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c", "jni.c")
 
 
 def main() -> None:
@@ -109,13 +109,11 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     report = {
         "seq_lens": list(plan.seq_lens),
         "kernels": len(plan.longest.calls),
-        "compile_s": round(time.monotonic() - started, 3),
         "max_abs_error": error,
-        "kernels_compiled": missing + more_missing,
         "blocks": describe(blocks),
     }
     (folder / "plan.json").write_text(json.dumps(_facts(plan, isa, report), indent=1))
-    return report
+    return {**report, "compile_s": round(time.monotonic() - started, 3), "kernels_compiled": missing + more_missing}
 
 
 @contextmanager
@@ -219,7 +217,7 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
 
 
 def _facts(plan: Plan, isa: Isa, report: dict[str, Any]) -> dict[str, Any]:
-    """plan.json; FLOPs and calls are those of the longest sequence length, `programs` has each length's."""
+    """plan.json, of which two builds have the same; FLOPs and calls are those of the longest sequence length, `programs` has each length's."""
     return {
         **report,
         "seq_len": plan.longest.seq_len,

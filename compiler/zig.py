@@ -20,15 +20,24 @@ ANDROID_PAGE_BYTES = 16384  # https://developer.android.com/guide/practices/page
 EMPTY_PROGRAM = "int main(void) { return 0; }\n"
 
 
-def link_shared(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
-    """A shared library for the libc of `isa`; its own names win over equal ones in the process that loads it."""
+def link_shared(inputs: Sequence[Path], output: Path, isa: Isa, name: str = ANDROID_LIBRARY) -> None:
+    """A shared library for the libc of `isa`; its own names win over equal ones in the process that loads it. Android knows it by `name`."""
     if isa.android:
-        _link_for_android(inputs, output, isa)
+        _link_for_android(inputs, output, isa, name)
     else:
         _run([*_shared(isa), *map(str, inputs), "-lpthread", "-lm"], output)
 
 
-def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
+def link_packed(folder: Path, output: Path, isa: Isa) -> None:
+    """A shared library of the folder's weights.bin and tokenizer.bin, as runtime/packed.c says. What is compiled on the way is as large as they
+    are and of no further use: it lies in the folder, not in zig's cache."""
+    packed = folder / "packed.o"
+    source = str(RUNTIME / "packed.c")
+    _run(["-target", isa.zig_shared, "-fPIC", f"-I{folder}", "-c", source], packed, kept_objects=folder / "objects")
+    link_shared([packed], output, isa, output.name)
+
+
+def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa, name: str) -> None:
     """Android's libc has no headers here. The runtime is compiled with musl's, whose types are the kernel's as Android's are, and linked
     with nothing but the name of the libc that the phone has."""
     with tempfile.TemporaryDirectory(prefix="pocketformer-libc-") as folder:
@@ -42,7 +51,7 @@ def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
                 _run(["-target", isa.zig_shared, "-fPIC", "-fno-builtin-bcmp", "-c", str(source)], objects[-1])
             else:
                 objects.append(source)
-        android = ["-nostdlib", f"-Wl,-soname,{ANDROID_LIBRARY}", f"-Wl,-z,max-page-size={ANDROID_PAGE_BYTES}"]
+        android = ["-nostdlib", f"-Wl,-soname,{name}", f"-Wl,-z,max-page-size={ANDROID_PAGE_BYTES}"]
         _run([*_shared(isa), "-s", *android, *map(str, objects), "-Wl,--no-as-needed", str(libc)], output)
 
 
@@ -92,9 +101,9 @@ def _zig() -> Path:
     return Path(spec.origin).with_name("zig")
 
 
-def _run(arguments: list[str], output: Path) -> None:
-    kept = str(subfolder("cache", "zig"))
-    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": kept, "ZIG_LOCAL_CACHE_DIR": kept}
+def _run(arguments: list[str], output: Path, kept_objects: Path | None = None) -> None:
+    kept = subfolder("cache", "zig")
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(kept_objects or kept)}
     command = [str(_zig()), "cc", *FLAGS, f"-I{RUNTIME}", *arguments, "-o", str(output)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:

@@ -15,7 +15,7 @@
 #include "pocketformer.h"
 #include "pool.h"
 
-enum { PAGE = 4096, ERROR_BYTES = 512 };
+enum { PAGE = 4096, WEIGHTS_ALIGNMENT = 64, ERROR_BYTES = 512 };
 static const char MAGIC[8] = "PFWGT01";
 
 /* A program with its tensors in memory. */
@@ -30,7 +30,8 @@ struct pf_model {
     const pf_level *level;
     pf_pool *pool;
     char *arena;
-    char *weights;
+    const char *weights;
+    uint64_t mapped_bytes; /* 0 where the weights are somebody else's */
     bound_program *programs;
 };
 
@@ -55,6 +56,13 @@ void pf_fail(const char *format, ...) {
     va_end(arguments);
 }
 
+static int check_owner(const pf_model *model, const char *what, const char *where) {
+    if (!memcmp(model->weights, MAGIC, sizeof MAGIC) && !memcmp(model->weights + sizeof MAGIC, model->plan->digest, PF_DIGEST_BYTES))
+        return 0;
+    pf_fail("%s %s belongs to another model", what, where);
+    return -1;
+}
+
 static int map_weights(pf_model *model, const char *path) {
     const pf_plan *plan = model->plan;
     struct stat status;
@@ -76,11 +84,21 @@ static int map_weights(pf_model *model, const char *path) {
         return -1;
     }
     model->weights = mapped;
-    if (memcmp(model->weights, MAGIC, sizeof MAGIC) || memcmp(model->weights + sizeof MAGIC, plan->digest, PF_DIGEST_BYTES)) {
-        pf_fail("weights file %s belongs to another model", path);
+    model->mapped_bytes = plan->weights_bytes;
+    return check_owner(model, "weights file", path);
+}
+
+static int take_weights(pf_model *model, const void *weights, size_t bytes) {
+    uint64_t expected = model->plan->weights_bytes;
+    if (bytes != expected || (uintptr_t)weights % WEIGHTS_ALIGNMENT) {
+        pf_fail("weights of %zu bytes at address %p; this model's have %llu, at a multiple of %d", bytes, weights,
+                (unsigned long long)expected, WEIGHTS_ALIGNMENT);
         return -1;
     }
-    return 0;
+    model->weights = weights;
+    /* Read from storage now, as MAP_POPULATE does for a file, so that no sentence waits for them. */
+    for (uint64_t at = 0; at < bytes; at += PAGE) (void)*(const volatile char *)(model->weights + at);
+    return check_owner(model, "weights", "in memory");
 }
 
 /* 0, or -1 where there is no memory. */
@@ -92,7 +110,7 @@ static int bind(pf_model *model, bound_program *bound) {
     for (int index = 0; index < program->tensor_count; index++) {
         const pf_place *place = &program->tensors[index];
         pf_tensor *tensor = &bound->tensors[index];
-        tensor->data = (place->place == PF_IN_ARENA ? model->arena : model->weights) + place->offset;
+        tensor->data = (place->place == PF_IN_ARENA ? model->arena : (char *)model->weights) + place->offset;
         tensor->device.type = PF_CPU_DEVICE;
         tensor->ndim = place->axes;
         tensor->dtype.code = place->type_code;
@@ -120,9 +138,8 @@ static int bind_all(pf_model *model) {
     return 0;
 }
 
-pf_model *pf_load(const char *weights_path, int threads) { return pf_load_on(weights_path, threads, 0); }
-
-pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
+/* Weights of a file, or, where `path` is null, in memory. */
+static pf_model *load(const char *path, const void *weights, size_t bytes, int threads, const int *cores) {
     const pf_plan *plan = &pf_the_plan;
     const pf_level *level = plan->levels, *least = plan->levels + plan->level_count - 1;
     while (level < least && pf_cpu_missing(level->cpu_needs)) level++;
@@ -138,7 +155,7 @@ pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
     }
     model->plan = plan;
     model->level = level;
-    if (map_weights(model, weights_path)) {
+    if (path ? map_weights(model, path) : take_weights(model, weights, bytes)) {
         pf_free(model);
         return 0;
     }
@@ -158,10 +175,16 @@ pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) {
     return model;
 }
 
+pf_model *pf_load(const char *weights_path, int threads) { return pf_load_on(weights_path, threads, 0); }
+
+pf_model *pf_load_on(const char *weights_path, int threads, const int *cores) { return load(weights_path, 0, 0, threads, cores); }
+
+pf_model *pf_load_memory(const void *weights, size_t bytes, int threads) { return load(0, weights, bytes, threads, 0); }
+
 void pf_free(pf_model *model) {
     if (!model) return;
     if (model->pool) pf_pool_stop(model->pool);
-    if (model->weights) munmap(model->weights, model->plan->weights_bytes);
+    if (model->mapped_bytes) munmap((void *)model->weights, model->mapped_bytes);
     for (int index = 0; model->programs && index < model->plan->program_count; index++) {
         free(model->programs[index].tensors);
         free(model->programs[index].arguments);

@@ -1,6 +1,7 @@
 /* A compiled Pocketformer model: load it once, run it as often as you like. One model may be run by one thread at a time. */
 #ifndef POCKETFORMER_H
 #define POCKETFORMER_H
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -22,11 +23,16 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
    the other threads - 1 are the workers'. For chips whose cores differ: give equal ones. */
 pf_model *pf_load_on(const char *weights_path, int threads, const int *cores);
 
+/* As pf_load, for a weights file's content in memory, at a multiple of 64 bytes. It is not copied and must outlive the model. */
+pf_model *pf_load_memory(const void *weights, size_t bytes, int threads);
+
 void pf_free(pf_model *model);
 
 /* Text instead of token ids: a bundle's tokenizer/tokenizer.bin. NULL on failure: pf_error() says why. */
 typedef struct pf_tokenizer pf_tokenizer;
 pf_tokenizer *pf_load_tokenizer(const char *path);
+/* The same for the file's content in memory, at a multiple of 4 bytes. It is not copied and must outlive the tokenizer. */
+pf_tokenizer *pf_load_tokenizer_memory(const void *data, size_t bytes);
 void pf_free_tokenizer(pf_tokenizer *tokenizer);
 
 /* As pf_run, for UTF-8 text; `pair` is the second text of tasks on two, else NULL. What is longer than pf_seq_len() tokens is cut. */

@@ -12,6 +12,13 @@ pf_tokenizer *pf_load_tokenizer(const char *path) {
     return tokenizer;
 }
 
+pf_tokenizer *pf_load_tokenizer_memory(const void *data, size_t bytes) {
+    const char *why;
+    pf_tokenizer *tokenizer = pf_tokenizer_of(data, bytes, &why);
+    if (!tokenizer) pf_fail("tokenizer: %s", why);
+    return tokenizer;
+}
+
 void pf_free_tokenizer(pf_tokenizer *tokenizer) { pf_tokenizer_close(tokenizer); }
 
 int pf_run_text(pf_model *model, pf_tokenizer *tokenizer, const char *text, const char *pair, float *out) {

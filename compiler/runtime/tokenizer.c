@@ -36,9 +36,8 @@ typedef struct {
 } slot;
 
 struct pf_tokenizer {
-    const char *data;
-    size_t bytes;
     const file_header *header;
+    size_t mapped_bytes; /* 0 where the file's content is somebody else's */
     const uint16_t *pages;
     const uint32_t *entries, *units;
     const slot *slots;
@@ -217,30 +216,16 @@ int pf_tokenizer_encode(pf_tokenizer *tokenizer, const char *text, const char *p
     return count;
 }
 
-pf_tokenizer *pf_tokenizer_open(const char *path, const char **why) {
-    struct stat status;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    void *data = MAP_FAILED;
-    *why = "cannot open it";
-    if (file >= 0 && !fstat(file, &status) && status.st_size >= (off_t)sizeof(file_header))
-        data = mmap(0, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (file >= 0) close(file);
-    if (data == MAP_FAILED) return 0;
+pf_tokenizer *pf_tokenizer_of(const void *data, size_t bytes, const char **why) {
     const file_header *header = data;
-    pf_tokenizer *tokenizer = 0;
     *why = "it is no tokenizer of this version, or not whole";
-    if (!memcmp(header->magic, MAGIC, sizeof MAGIC) && header->bytes == (uint64_t)status.st_size) {
-        *why = "out of memory";
-        tokenizer = calloc(1, sizeof *tokenizer);
-    }
-    if (!tokenizer) {
-        munmap(data, (size_t)status.st_size);
-        return 0;
-    }
+    if (bytes < sizeof *header || memcmp(header->magic, MAGIC, sizeof MAGIC) || header->bytes != bytes) return 0;
+    *why = "out of memory";
+    pf_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    if (!tokenizer) return 0;
     const char *start = data;
-    *tokenizer = (pf_tokenizer){start,
-                                (size_t)status.st_size,
-                                header,
+    *tokenizer = (pf_tokenizer){header,
+                                0,
                                 (const uint16_t *)(start + header->pages_at),
                                 (const uint32_t *)(start + header->entries_at),
                                 (const uint32_t *)(start + header->units_at),
@@ -250,8 +235,23 @@ pf_tokenizer *pf_tokenizer_open(const char *path, const char **why) {
     return tokenizer;
 }
 
+pf_tokenizer *pf_tokenizer_open(const char *path, const char **why) {
+    struct stat status;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    void *data = MAP_FAILED;
+    *why = "cannot open it";
+    if (file >= 0 && !fstat(file, &status) && status.st_size > 0)
+        data = mmap(0, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (file >= 0) close(file);
+    if (data == MAP_FAILED) return 0;
+    pf_tokenizer *tokenizer = pf_tokenizer_of(data, (size_t)status.st_size, why);
+    if (tokenizer) tokenizer->mapped_bytes = (size_t)status.st_size;
+    else munmap(data, (size_t)status.st_size);
+    return tokenizer;
+}
+
 void pf_tokenizer_close(pf_tokenizer *tokenizer) {
     if (!tokenizer) return;
-    munmap((void *)tokenizer->data, tokenizer->bytes);
+    if (tokenizer->mapped_bytes) munmap((void *)tokenizer->header, tokenizer->mapped_bytes);
     free(tokenizer);
 }

@@ -9,6 +9,8 @@ typedef struct pf_tokenizer pf_tokenizer;
 
 /* Maps the file. NULL on failure: *why says why. */
 pf_tokenizer *pf_tokenizer_open(const char *path, const char **why);
+/* The same over the file's content in memory, which must outlive the tokenizer. */
+pf_tokenizer *pf_tokenizer_of(const void *data, size_t bytes, const char **why);
 void pf_tokenizer_close(pf_tokenizer *tokenizer);
 
 /* [CLS] text [SEP], or [CLS] text [SEP] pair [SEP], as token ids and token types, cut to at most `limit` tokens: of two texts the longer

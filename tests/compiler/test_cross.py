@@ -140,7 +140,7 @@ def test_two_builds_are_equal_byte_for_byte(phone_model, request_of, tmp_path):
     _, precision, built = phone_model
     exported = request_of(seq_len=SEQ_LENS[-1], count=6, **SIZES)
     again = build(replace(exported, device="galaxy-s20", precision=precision, seq_lens=SEQ_LENS[:1]), tmp_path / "again")
-    for name in ("model.so", "bench", "weights.bin"):
+    for name in ("model.so", "bench", "weights.bin", "plan.json"):
         assert (built.folder / name).read_bytes() == (again.folder / name).read_bytes(), name
 
 
