@@ -60,9 +60,11 @@ class Bundle:
         return tuple(self.model.get("seq_lens", (self.seq_len,)))
 
 
-def file_name(task: str, architecture: str, device: str, latency_ms: float) -> str:
-    """`pocketformer-<task>-<architecture>-<device>@<latency>ms.zip`, with characters that every file system takes."""
-    name = f"pocketformer-{task}-{architecture}-{device}@{latency_ms:.2f}ms.zip"
+def file_name(task: str, architecture: str, device: str, latency_ms: float, source: str = "measured") -> str:
+    """`pocketformer-<task>-<architecture>-<device>@<latency>ms.zip`, with characters that every file system takes. A latency of another
+    source than `measured` is followed by that."""
+    label = "" if source == "measured" else f"-{source}"
+    name = f"pocketformer-{task}-{architecture}-{device}@{latency_ms:.2f}ms{label}.zip"
     return "".join(c if c.isalnum() or c in "-_.@" else "_" for c in name)
 
 

@@ -149,12 +149,14 @@ def _pack(
 ) -> Path:
     """The bundle with its description."""
     from compiler.bundle import file_name, write_bundle
+    from compiler.devices import HOST, find_device, split_serial
     from data.tasks import load_task
     from engine.teacher import model_folder, read_tokenizer
 
     settings, payload = job.settings, job.command.payload
     task = load_task(settings.task)
     short_name = Path(settings.task.split("?")[0]).stem
+    device = split_serial(settings.device)[0]
     measured = {"median_ms": latency["latency_ms"], **{k: v for k, v in latency.items() if k != "latency_ms"}}
     description = {
         "architecture": str(job.architecture),
@@ -166,7 +168,8 @@ def _pack(
             "metric": task.metric,
         },
         "teacher": settings.teacher,
-        "device": settings.device,
+        "device": device,
+        "system": None if device == HOST else find_device(device).system,
         "precision": settings.precision,
         "seq_len": settings.seq_len,
         "seq_lens": built.seq_lens,
@@ -184,7 +187,7 @@ def _pack(
         "run_id": job.command.run_id,
         "trial": job.command.trial,
     }
-    name = file_name(short_name, str(job.architecture), settings.device, latency["latency_ms"])
+    name = file_name(short_name, str(job.architecture), device, latency["latency_ms"], latency["source"])
     job.progress(f"{job.title}: writing {name}")
     tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
     return write_bundle(built.folder, job.folder / name, description, tokenizer.to_str())
@@ -234,12 +237,15 @@ def _build(job: Job, weights: Path | None, folder: Path) -> "Built":
 
 
 def _measure(job: Job, folder: Path) -> dict[str, Any]:
-    from compiler.measure import measure
+    from compiler.devices import HOST, split_serial
+    from compiler.measure import EMULATED, measure
+    from compiler.phone.choose import where
 
     settings = job.settings
-    job.progress(f"{job.title}: waiting for quiet cores, then timing it")
     for tries_left in reversed(range(MEASURE_TRIES)):
         try:
+            place = "" if settings.device == HOST else where(settings.device)
+            job.progress(f"{job.title}: {f'timing it on {place}' if place else 'waiting for quiet cores, then timing it'}")
             latency: Latency = measure(folder, settings.device, settings.threads, should_stop=job.should_stop)
             break
         except MeasureError as error:
@@ -247,22 +253,23 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
                 raise
             job.progress(f"{job.title}: trying again in {MEASURE_PAUSE_S:.0f} s, as {error}")
             _wait(MEASURE_PAUSE_S, job.should_stop)
-    job.store.add_measurement(
-        Measurement(
-            architecture=str(job.architecture),
-            device=settings.device,
-            precision=settings.precision,
-            threads=latency.threads,
-            seq_len=settings.seq_len,
-            median_ms=latency.median_ms,
-            p10_ms=latency.p10_ms,
-            p90_ms=latency.p90_ms,
-            runs=latency.runs,
-            source=latency.source,
-            run_id=job.command.run_id,
-            trial=job.command.trial,
+    if latency.source != EMULATED:  # which is no latency: the store takes none
+        job.store.add_measurement(
+            Measurement(
+                architecture=str(job.architecture),
+                device=split_serial(settings.device)[0],
+                precision=settings.precision,
+                threads=latency.threads,
+                seq_len=settings.seq_len,
+                median_ms=latency.median_ms,
+                p10_ms=latency.p10_ms,
+                p90_ms=latency.p90_ms,
+                runs=latency.runs,
+                source=latency.source,
+                run_id=job.command.run_id,
+                trial=job.command.trial,
+            )
         )
-    )
     facts = asdict(latency)
     return {"latency_ms": facts.pop("median_ms"), **facts}
 
