@@ -1,8 +1,8 @@
 """A phone for tests: a daemon that speaks the device's side of adb on loopback, so that a real `adb` client can push to it and run
 AArch64 programs, under QEMU. It says that it is an emulator, as Android's own does.
 
-What a phone has at /data/local/tmp, /sys and in /proc/cpuinfo lies in a folder; `getprop` and `dumpsys` read files of that folder.
-As a program: `phone_double.py FOLDER PORT [STAGE]`; at STAGE it dies, as a phone is unplugged: push, start, run or answer.
+What a phone has at /data/local/tmp, /sys and in /proc/cpuinfo lies in a folder; `getprop` and `dumpsys` read files of that folder;
+a file `full` in it leaves no space. As a program: `phone_double.py FOLDER PORT STAGE`; at that of `STAGES` it dies, as a phone that is unplugged.
 """
 
 import os
@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ class PhoneDouble:
             self._process.wait()
             self._process = None
             subprocess.run(["adb", "disconnect", self.serial], capture_output=True, timeout=30)
+
+
+@contextmanager
+def coming_back(phone: PhoneDouble, *dies_at: str) -> Iterator[None]:
+    """Plugs the phone in again as soon as it has died, as often as it is said when it dies next."""
+
+    def plug_in() -> None:
+        for stage in dies_at:
+            phone.unplugged()
+            phone.plug_in(stage)
+
+    thread = threading.Thread(target=plug_in)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 class Gone(Exception):
@@ -307,6 +325,10 @@ class Device:
                 file.flush()
                 total += request[1]
                 self._dies("push")
+        if (self._folder / "full").exists():  # said once all has been read, as adb's daemon does
+            refusal = b"couldn't write: No space left on device"
+            stream.write(struct.pack("<4sI", b"FAIL", len(refusal)) + refusal)
+            return
         path.chmod(int(mode) & 0o777)
         self._note(f"push {path.name} {total}")
         stream.write(struct.pack("<4sI", b"OKAY", 0))

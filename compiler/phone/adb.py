@@ -54,7 +54,7 @@ class Phone:
         size = local.stat().st_size
         done = self._call(["push", str(local), remote], TIMEOUT_S + size / SLOWEST_BYTES_S, should_stop)
         if done.returncode:
-            trouble = _last_line(done.stderr) or _last_line(done.stdout)
+            trouble = _trouble(done)
             if "No space left" in trouble:
                 raise MeasureError(f"{self.serial} has no space for {size / 1e6:.0f} MB more; free some on the phone")
             raise DeviceLost(f"{self.serial} went away during a push: {trouble}")
@@ -66,7 +66,7 @@ class Phone:
         """
         done = self._call(["pull", remote, str(local)], TIMEOUT_S, should_stop)
         if done.returncode:
-            raise DeviceLost(f"{self.serial} went away during a pull: {_last_line(done.stderr) or _last_line(done.stdout)}")
+            raise DeviceLost(f"{self.serial} went away during a pull: {_trouble(done)}")
 
     def come_back(self) -> bool:
         """Whether it is ready again; one on the network is called anew."""
@@ -142,6 +142,12 @@ def _program() -> str:
             f"there is no `adb` to reach a phone with; install the package adb, or set {PROGRAM_VARIABLE} to where it is"
         )
     return found
+
+
+def _trouble(done: "subprocess.CompletedProcess[str]") -> str:
+    """What adb says of a file that it could not carry, on standard output, with a summary after it."""
+    lines = f"{done.stdout}\n{done.stderr}".splitlines()
+    return next((line.removeprefix("adb: error: ") for line in lines if "error" in line), _last_line(done.stderr))[:300]
 
 
 def _last_line(text: str) -> str:

@@ -13,7 +13,7 @@ STATUSES = ("none", "light", "moderate", "severe", "critical", "emergency", "shu
 HOT_STATUS = 2  # a light one does not slow programs down
 HOT_BATTERY_C = 42.0
 HELD_BACK = 0.95  # share of a core's highest clock below which it counts as held back
-COOL_DOWN_S = 300.0
+COOL_DOWN_S = 180.0
 COOL_POLL_S = 5.0
 
 _SCRIPT = """for core in /sys/devices/system/cpu/cpu[0-9]*; do

@@ -16,7 +16,7 @@ from compiler.targets import threads_of
 from data.errors import MeasureError
 
 EMULATED_RUNS = 5  # an emulator's times say nothing, however many they are
-THROTTLED_TRIES = 4
+THROTTLED_TRIES = 3
 
 
 def measure_on_phone(
