@@ -14,7 +14,9 @@ from engine.threads import spin_briefly
 WRONG_USE = 2
 FAILED = 1
 INTERRUPTED = 130
-PRECISION_HELP = "fp32; int8: dense layers on 8-bit integers, scaled by output channel and by token"
+PRECISION_HELP = (
+    "fp32; fp16: matmuls on 16-bit floats, for Arm; int8: dense layers on 8-bit integers, scaled by output channel and by token"
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -18,9 +18,11 @@ import numpy as np
 import torch
 
 from app.terminal import table
-from compiler.build import FUSIONS, PRECISIONS, BuildRequest, build
-from compiler.quantization import INT8
+from compiler.build import FUSIONS, BuildRequest, build
+from compiler.devices import HOST
+from compiler.precisions import INT8
 from compiler.session import Session
+from compiler.targets import precisions_of
 from data.tasks import load_task
 from engine.architecture import PRESETS
 from engine.export import REFERENCE_TEXTS, export_encoder, random_encoder
@@ -39,7 +41,7 @@ def main() -> int:
     parser.add_argument("--models", default=",".join(PRESETS), help="presets, with commas between them")
     parser.add_argument("--seq-len", type=int, default=128)
     parser.add_argument("--fusion", default="lp", choices=FUSIONS)
-    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--precision", default="fp32", choices=precisions_of(HOST))
     parser.add_argument("-o", "--output", type=Path, help="write the rows here as JSON")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []

@@ -22,11 +22,13 @@ from typing import Any
 
 from app.terminal import Progress, table
 from benchmarks import machine
-from compiler.build import PRECISIONS, BuildRequest, build
+from compiler.build import BuildRequest, build
+from compiler.devices import HOST
 from compiler.measure import measure
 from compiler.peak import peak_gflops
 from compiler.peers import PEERS, check_peers, installed_peers, measure_peer, prepare_peer
 from compiler.rounds import ROUNDS, Timer, in_turns, middle
+from compiler.targets import precisions_of
 from data.errors import MeasureError, PocketformerError, UsageError, exit_status_of
 from data.home import subfolder
 from engine.architecture import DEFAULT_SEQ_LEN, PRESETS, Architecture, architecture_of
@@ -43,7 +45,7 @@ def main() -> None:
     parser.add_argument("--models", type=_names, metavar="NAMES", help="presets or architectures; without it, all")
     parser.add_argument("--threads", type=_names, default=["1", "2"], metavar="COUNTS", help="1,2")
     parser.add_argument("--against", type=_names, metavar="NAMES", help=f"of {', '.join(PEERS)}; without it, those installed")
-    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--precision", default="fp32", choices=precisions_of(HOST))
     parser.add_argument("--seq-len", type=int, default=DEFAULT_SEQ_LEN, metavar="TOKENS")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where figures are kept, after each model")

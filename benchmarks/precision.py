@@ -15,11 +15,13 @@ from typing import Any
 
 from app.terminal import Progress, table
 from benchmarks import machine
-from compiler.build import PRECISIONS, build
+from compiler.build import build
+from compiler.devices import HOST
 from compiler.isa import cores
 from compiler.measure import measure
 from compiler.rounds import ROUNDS, Timer, in_turns, middle
 from compiler.session import WEIGHTS
+from compiler.targets import precisions_of
 from data.errors import exit_status_of
 from data.home import subfolder
 
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         request = export_candidate(teacher.architecture, settings, tuned.weights, Path(scratch) / "export")
         timers: dict[str, Timer] = {}
-        for precision in PRECISIONS:
+        for precision in precisions_of(HOST):
             progress.log(f"compiling in {precision}")
             built = build(dataclasses.replace(request, precision=precision, seq_lens=()), Path(scratch) / precision)
             progress.log(f"scoring the dev split in {precision}")

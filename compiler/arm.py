@@ -1,4 +1,4 @@
-"""AArch64 as levels: baseline Armv8.0 with NEON, and what later cores have for 8-bit integers.
+"""AArch64 as levels: baseline Armv8.0 with NEON, and what later cores have for numbers of 8 and 16 bits.
 
 Features are named as Linux names them in /proc/cpuinfo.
 """
@@ -6,6 +6,7 @@ Features are named as Linux names them in /proc/cpuinfo.
 from dataclasses import dataclass
 
 from compiler.isa import Isa
+from compiler.precisions import FP16, FP32, INT8
 from compiler.quantization import LARGEST
 
 L1_BYTES = 64 * 1024
@@ -14,52 +15,62 @@ ANDROID = "android"
 
 
 @dataclass(frozen=True)
-class _Level:
+class _Extension:
+    """What some processors have: how levels, Linux, LLVM and runtime/cpu.h call it."""
+
     name: str
-    features: frozenset[str]
-    llvm_features: tuple[str, ...]
-    byte_dot: tuple[str, ...]
-    needs: tuple[str, ...]
+    feature: str
+    llvm_feature: str
+    need: str
 
 
-_DOTPROD = _Level(
-    "dotprod", frozenset({"asimddp"}), ("+neon", "+dotprod"), ("llvm.aarch64.neon.sdot.v4i32.v16i8",), ("DOTPROD",)
+HALF = _Extension("fp16", "asimdhp", "+fullfp16", "FP16")
+DOTPROD = _Extension("dotprod", "asimddp", "+dotprod", "DOTPROD")
+I8MM = _Extension("i8mm", "i8mm", "+i8mm", "I8MM")
+EXTENSIONS = (HALF, DOTPROD, I8MM)
+SMMLA = "llvm.aarch64.neon.smmla.v4i32.v16i8"
+SDOT = ("llvm.aarch64.neon.sdot.v4i32.v16i8",)
+MULTIPLY_AND_ADD_PAIRS = (
+    "llvm.aarch64.neon.smull.v8i16",
+    "llvm.aarch64.neon.addp.v8i16",
+    "llvm.aarch64.neon.saddlp.v4i32.v8i16",
 )
-_NEON = _Level(
-    "neon",
-    frozenset(),
-    ("+neon",),
-    ("llvm.aarch64.neon.smull.v8i16", "llvm.aarch64.neon.addp.v8i16", "llvm.aarch64.neon.saddlp.v4i32.v8i16"),
-    (),
-)
-LEVELS = (_DOTPROD, _NEON)  # the best first
+LEVELS: dict[str, tuple[frozenset[_Extension], ...]] = {  # by precision, the best first
+    FP32: (frozenset(),),
+    FP16: (frozenset({HALF}), frozenset()),
+    INT8: (frozenset({DOTPROD, I8MM}), frozenset({DOTPROD}), frozenset()),
+}
 
 
 def aarch64(features: set[str], system: str = ANDROID, l1_bytes: int = L1_BYTES, l2_bytes: int = L2_BYTES) -> Isa:
     """The best that is written for a processor with these features."""
-    return _isa(next(level for level in LEVELS if level.features <= features), system, l1_bytes, l2_bytes)
+    return _isa(frozenset(each for each in EXTENSIONS if each.feature in features), system, l1_bytes, l2_bytes)
 
 
-def levels(system: str = ANDROID, l1_bytes: int = L1_BYTES, l2_bytes: int = L2_BYTES) -> tuple[Isa, ...]:
-    """All that are written, the best first."""
-    return tuple(_isa(level, system, l1_bytes, l2_bytes) for level in LEVELS)
+def levels(precision: str, system: str = ANDROID, l1_bytes: int = L1_BYTES, l2_bytes: int = L2_BYTES) -> tuple[Isa, ...]:
+    """All that are worth having for a precision, the best first."""
+    return tuple(_isa(extensions, system, l1_bytes, l2_bytes) for extensions in LEVELS[precision])
 
 
-def _isa(level: _Level, system: str, l1_bytes: int, l2_bytes: int) -> Isa:
+def _isa(extensions: frozenset[_Extension], system: str, l1_bytes: int, l2_bytes: int) -> Isa:
+    has = [each for each in EXTENSIONS if each in extensions]
     return Isa(
-        name=level.name,
+        name="-".join(each.name for each in has) or "neon",
         triple=f"aarch64-linux-{'android' if system == ANDROID else 'gnu'}",
         llvm_cpu="generic",
-        llvm_features=level.llvm_features,
+        llvm_features=("+neon", *(each.llvm_feature for each in has)),
         zig_shared="aarch64-linux-musl" if system == ANDROID else "aarch64-linux-gnu.2.28",
         zig_static="aarch64-linux-musl",
         lanes=4,
         registers=32,
-        byte_dot=level.byte_dot,
+        byte_dot=SDOT if DOTPROD in has else MULTIPLY_AND_ADD_PAIRS,
+        matrix_dot=SMMLA if I8MM in has else "",
         zero_point=0,
         largest_weight=LARGEST,
         fma_per_cycle=2,
-        needs=level.needs,
+        needs=tuple(each.need for each in has),
+        by_lane=True,
+        half=HALF in has,
         l1_bytes=l1_bytes,
         l2_bytes=l2_bytes,
         android=system == ANDROID,

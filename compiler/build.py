@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from compiler.devices import check_device
+from compiler.precisions import FP32
 from compiler.quiet import ShouldStop, never
+from compiler.targets import check_precision
 from compiler.workers import Worker, start_worker
 from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
 
 POLL_S = 0.1
-PRECISIONS = ("fp32", "int8")
 FUSIONS = ("lp", "none")  # the keys of compiler.passes.PIPELINES, which this process does not import
 MESSAGE_CHARACTERS = 300
 
@@ -36,7 +37,7 @@ class BuildRequest:
         program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N); or an
             ONNX file with inputs of those names, whose first vector a sentence is the answer.
         samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): the program's own answers.
-        precision: `int8` for dense layers on 8-bit integers (`compiler.quantization`), all else in float32.
+        precision: of `compiler.precisions`.
         tolerance: the largest absolute difference from them that is accepted; None takes what the precision allows (`compiler.check`).
         seq_lens: shorter sequence lengths than the program's own S, in tokens, that are compiled beside it over the same weights; S itself
             may be among them. Each is checked on the samples that fit it. None takes the usual ones, as far as the program allows.
@@ -47,7 +48,7 @@ class BuildRequest:
     program: Path
     samples: Path
     device: str = "host"
-    precision: str = "fp32"
+    precision: str = FP32
     tolerance: float | None = None
     seq_lens: tuple[int, ...] | None = ()
     fusion: str = "lp"
@@ -100,8 +101,7 @@ def build(
         Cancelled: `should_stop()` turned true.
     """
     check_device(request.device)
-    if request.precision not in PRECISIONS:
-        raise UsageError(f"unknown precision '{request.precision}'; take {', '.join(PRECISIONS)}")
+    check_precision(request.device, request.precision)
     check_fusion(request.fusion)
     for path in (request.program, request.samples):
         if not path.is_file():

@@ -6,12 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
-from compiler.quantization import INT8
+from compiler.precisions import FP16, INT8
 from compiler.session import real_tokens
 from data.errors import CompileError
 
 FP32_DIFFERENCE = 1e-3
-INT8_SHARE = 0.25  # of the largest answer
+SHARES = {FP16: 0.03, INT8: 0.25}  # of the largest answer
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
@@ -40,8 +40,8 @@ class Samples:
 
 def allowed(precision: str, samples: Samples) -> float:
     """The absolute difference from the original's answers that a precision brings: rounding, but no mistake."""
-    if precision == INT8:
-        return INT8_SHARE * float(np.abs(samples.expected).max(initial=0.0))
+    if precision in SHARES:
+        return SHARES[precision] * float(np.abs(samples.expected).max(initial=0.0))
     return FP32_DIFFERENCE
 
 

@@ -244,6 +244,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "matmul": lambda v, x, y: x @ y,
     "nn.conv1d": _convolution,
     "linear": _linear,
+    "half": lambda v, x: x,
     "quantize": lambda v, x: rounded(x, axis=-1),
     "attention": _packed_attention,
     "embedding": _embedding,

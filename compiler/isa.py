@@ -24,10 +24,13 @@ class Isa:
         byte_dot: LLVM's intrinsics that add products of four activations and four weights of 8 bits each to an int32 sum, in order. One: it
             does all (x86's vpdpbusd, Arm's sdot). Two: sums of two as int16, which are multiplied by one and summed again (pmaddubsw, pmaddwd).
             Three: products as int16, sums of two, sums of those (smull, addp, saddlp).
+        matrix_dot: LLVM's intrinsic that adds the products of two rows and two columns of eight such numbers to four sums; "" where there is none.
         zero_point: what activations of 8 bits are stored above the integers they stand for: 128 where instructions take them without a sign.
         largest_weight: of the 8-bit integers, so that what `byte_dot` sums on its way fits its type.
         fma_per_cycle: vector multiply-adds that a core starts each cycle.
         android: libraries are for Android's libc.
+        by_lane: a multiply-add takes one lane of a vector for a factor; otherwise a number in memory is broadcast.
+        half: it has arithmetic on float16.
         llvm_cpu, llvm_features: what code is generated for; a CPU without them is refused when the model is loaded.
         needs: the same as bits, `PF_CPU_...` in runtime/cpu.h.
     """
@@ -48,6 +51,9 @@ class Isa:
     l1_bytes: int
     l2_bytes: int
     android: bool = False
+    matrix_dot: str = ""
+    by_lane: bool = False
+    half: bool = False
 
     def target(self) -> dict[str, object]:
         """TVM's target."""

@@ -18,11 +18,12 @@ import numpy as np
 from compiler import cache, zig
 from compiler.graph import Value
 from compiler.isa import Isa, cores
-from compiler.quantization import INT8
+from compiler.precisions import FP16, FP32, INT8
 from compiler.quiet import busy, quiet
 from compiler.schedules import Spec
 from compiler.schedules.attention import Attention
 from compiler.schedules.attention import Tile as AttentionTile
+from compiler.schedules.attention_fp16 import AttentionFp16
 from compiler.schedules.batch_matmul import BatchMatmul
 from compiler.schedules.batch_matmul import Tile as BatchMatmulTile
 from compiler.schedules.elementwise import Elementwise
@@ -31,8 +32,11 @@ from compiler.schedules.embedding import Embedding
 from compiler.schedules.embedding import Tile as EmbeddingTile
 from compiler.schedules.gather import Gather
 from compiler.schedules.gather import Tile as GatherTile
+from compiler.schedules.half import Half
+from compiler.schedules.half import Tile as HalfTile
 from compiler.schedules.linear import Linear
 from compiler.schedules.linear import Tile as LinearTile
+from compiler.schedules.linear_fp16 import LinearFp16
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.schedules.quantize import Quantize
 from compiler.schedules.quantize import Tile as QuantizeTile
@@ -52,9 +56,12 @@ COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a l
 RANDOM_NUMBERS = 1 << 14
 TILES: dict[str, Callable[..., Any]] = {
     "linear": LinearTile,
+    "linear_fp16": LinearTile,
     "linear_int8": LinearTile,
+    "half": HalfTile,
     "quantize": QuantizeTile,
     "attention": AttentionTile,
+    "attention_fp16": AttentionTile,
     "embedding": EmbeddingTile,
     "readout": ReadoutTile,
     "elementwise": ElementwiseTile,
@@ -63,6 +70,8 @@ TILES: dict[str, Callable[..., Any]] = {
     "transpose": TransposeTile,
     "gather": GatherTile,
 }
+LINEAR: dict[str, type[Linear]] = {FP32: Linear, FP16: LinearFp16, INT8: LinearInt8}
+ATTENTION: dict[str, type[Attention]] = {FP32: Attention, FP16: AttentionFp16}
 SINGLE_OPERATORS: dict[str, Callable[[Value, int, int], Spec | None]] = {
     **dict.fromkeys((*UNARY, *BINARY), Elementwise.of),
     **dict.fromkeys(("mean", "nn.softmax", "nn.layer_norm"), Rowwise.of),
@@ -95,13 +104,15 @@ def spec_of(value: Value, seq_len: int) -> Spec:
     Raises:
         CompileError: no block; the message names the operator.
     """
-    rows = rows_of(seq_len)
+    rows, precision = rows_of(seq_len), value.attributes.get("precision", FP32)
     if value.operator == "linear" and value.inputs[0].shape[-2:-1] == (seq_len,):
-        return (LinearInt8 if value.attributes.get("precision") == INT8 else Linear).of(value, rows)
+        return LINEAR[precision].of(value, rows)
     if value.operator == "quantize":
         return Quantize.of(value, rows)
     if value.operator == "attention":
-        return Attention.of(value, rows)
+        return ATTENTION[precision].of(value, rows)
+    if value.operator == "half":
+        return Half.of(value, rows)
     if value.operator == "embedding":
         return Embedding.of(value, rows)
     if value.operator == "readout":
@@ -279,7 +290,8 @@ def _tensors(kernel: Kernel) -> tuple[Any, list[np.ndarray]]:
         arrays.append(array)
         tensor.data = array.ctypes.data
         tensor.device_type, tensor.axes = 1, len(shape)
-        tensor.type_code, tensor.type_bits, tensor.type_lanes = 2 if dtype == "float32" else 0, 32, 1
+        tensor.type_code = 2 if dtype.startswith("float") else 0
+        tensor.type_bits, tensor.type_lanes = 8 * array.itemsize, 1
         tensor.shape = (ctypes.c_int64 * len(shape))(*shape)
     return tensors, arrays
 

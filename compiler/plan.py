@@ -200,8 +200,8 @@ def _arena(graph: Graph, blocks: Sequence[Value], kernels: Mapping[Value, Kernel
     sizes = {value: 4 * rows_of(value.shape[-1]) for value in graph.inputs}
     for step, block in enumerate(blocks):
         born[block] = dies[block] = step
-        _, shape, _ = kernels[block].spec.parameters(kernels[block].tile)[-1]
-        sizes[block] = 4 * int(np.prod(shape))
+        _, shape, dtype = kernels[block].spec.parameters(kernels[block].tile)[-1]
+        sizes[block] = int(np.prod(shape)) * np.dtype(dtype).itemsize
         for operand in block.inputs:
             if operand in dies:
                 dies[operand] = max(dies[operand], step)

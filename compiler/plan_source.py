@@ -1,5 +1,7 @@
 """The static plan as the C tables that runtime/plan.h declares."""
 
+import numpy as np
+
 from compiler.isa import Isa
 from compiler.kernels import rows_of
 from compiler.plan import Plan, Program
@@ -42,13 +44,18 @@ def _needs(isa: Isa) -> str:
 def _tensors(program: Program) -> str:
     places = ",\n".join(
         f"    {{{tensor.offset}u, {{{', '.join(map(str, tensor.shape))}}}, {'PF_IN_WEIGHTS' if tensor.in_weights else 'PF_IN_ARENA'}, "
-        f"{len(tensor.shape)}, {'PF_TYPE_FLOAT' if tensor.dtype == 'float32' else 'PF_TYPE_INT'}}}"
+        f"{len(tensor.shape)}, {_type(tensor.dtype)}}}"
         for tensor in program.tensors
     )
     return f"""static const pf_place tensors_{program.seq_len}[] = {{
 {places}
 }};
 """
+
+
+def _type(name: str) -> str:
+    """Its code and bits."""
+    return f"{'PF_TYPE_FLOAT' if name.startswith('float') else 'PF_TYPE_INT'}, {8 * np.dtype(name).itemsize}"
 
 
 def _programs(plan: Plan, level: int) -> str:

@@ -93,7 +93,7 @@ def _role(block: Value) -> str:
         return "ffn_up"
     if "epsilon" not in block.attributes:
         return "projection"
-    source = block.inputs[0].inputs[0] if block.inputs[0].operator == "quantize" else block.inputs[0]
+    source = block.inputs[0].inputs[0] if block.inputs[0].operator in ("quantize", "half") else block.inputs[0]
     return "attention_output" if source.operator == "attention" else "ffn_down"
 
 

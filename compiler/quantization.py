@@ -6,7 +6,6 @@ Weights have a scale for each output channel, activations one for each token, ta
 
 import numpy as np
 
-INT8 = "int8"  # the precision's name
 STEP = 4  # numbers of a row that one word of activations holds, and one step of a matmul takes
 LARGEST = 127  # -128 is left out, so that x and -x are equally far from zero
 LEAST = 1e-30  # stands for the largest of nothing but zeros

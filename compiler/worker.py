@@ -30,19 +30,26 @@ from compiler.kernels import Kernel, compile_kernels, reading, spec_of
 from compiler.lengths import shorter_programs
 from compiler.load import load_graph
 from compiler.passes import fuse_layers
+from compiler.passes.half import halve
 from compiler.passes.quantize import quantize
 from compiler.plan import Plan, Program, make_plan
 from compiler.plan_source import plan_source
+from compiler.precisions import FP16, INT8
 from compiler.provenance import describe, summarize
-from compiler.quantization import INT8
 from compiler.quiet import busy
 from compiler.schedules import Spec
+from compiler.schedules.attention_fp16 import AttentionFp16
+from compiler.schedules.linear_fp16 import LinearFp16
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.session import LIBRARY, WEIGHTS, Session
 from compiler.targets import isas_of, threads_of
 from data.errors import CompileError, PocketformerError
 
-LEVELLED = {LinearInt8.kind}  # kinds of kernels that are worth instructions which not every processor has
+LEVELLED = {
+    LinearInt8.kind,
+    LinearFp16.kind,
+    AttentionFp16.kind,
+}  # kinds of kernels that are worth instructions which not every processor has
 RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c")
 
 
@@ -74,6 +81,8 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
         graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
         if job["precision"] == INT8:
             graph = quantize(graph, isa.largest_weight, isa.zero_point)
+        elif job["precision"] == FP16:
+            graph = halve(graph)
     blocks = blocks_of(graph)
     samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compiler.devices import HOST
-from compiler.quantization import INT8
+from compiler.precisions import FP32
 from compiler.quiet import ShouldStop, busy, never
 from data.errors import Cancelled
 from engine.architecture import Architecture
@@ -112,8 +112,8 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     rows = encode(tokenizer, texts_of(task, "dev")[:SAMPLE_ROWS], settings.seq_len)
     shorter = tuple(length for length in USUAL_SEQ_LENS if weights is not None and length < settings.seq_len)
     program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out, shorter)
-    # A random head answers with numbers near zero, beside which what 8 bits round away is large: that says nothing.
-    tolerance = inf if weights is None and settings.precision == INT8 else None
+    # A random head answers with numbers near zero, beside which what fewer bits round away is large: that says nothing.
+    tolerance = inf if weights is None and settings.precision != FP32 else None
     return BuildRequest(program, samples, settings.device, settings.precision, tolerance, shorter)
 
 

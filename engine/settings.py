@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from compiler.build import PRECISIONS
+from compiler.targets import precisions_of
 from data.errors import UsageError
 from engine.strategies import strategy_names
 
@@ -69,7 +69,7 @@ class Settings:
             _require(value >= 0, f"{name} is {value}; give 0 or more")
         _require(self.threads is None or self.threads >= 1, f"threads is {self.threads}; give 1 or more")
         _require_known("strategy", self.strategy, strategy_names())
-        _require_known("precision", self.precision, PRECISIONS)
+        _require_known("precision", self.precision, precisions_of(self.device))
         for loss in self.losses:
             _require_known("loss", loss, LOSSES)
         for name in ("depths", "hidden_sizes", "ffn_sizes"):

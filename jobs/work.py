@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data.errors import Cancelled, MeasureError
+from data.errors import Cancelled, DeviceLost, MeasureError
 from data.home import subfolder
 from data.store import ArtifactRef, Command, Measurement, Store
 from engine.architecture import Architecture
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What else runs on a machine comes and goes; a candidate that may be trained already is worth a second look.
 MEASURE_TRIES = 3
 MEASURE_PAUSE_S = 20.0
+DEVICE_AWAY_S = 600.0  # that a phone may be unplugged for, as while the best candidate was trained for hours
 
 
 @dataclass(frozen=True)
@@ -242,14 +243,17 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
     from compiler.phone.choose import where
 
     settings = job.settings
-    for tries_left in reversed(range(MEASURE_TRIES)):
+    tries_left, patient_until = MEASURE_TRIES, time.monotonic() + DEVICE_AWAY_S
+    while True:
         try:
             place = "" if settings.device == HOST else where(settings.device)
             job.progress(f"{job.title}: {f'timing it on {place}' if place else 'waiting for quiet cores, then timing it'}")
             latency: Latency = measure(folder, settings.device, settings.threads, should_stop=job.should_stop)
             break
         except MeasureError as error:
-            if not tries_left:
+            is_away = isinstance(error, DeviceLost)
+            tries_left -= not is_away
+            if not tries_left or (is_away and time.monotonic() > patient_until):
                 raise
             job.progress(f"{job.title}: trying again in {MEASURE_PAUSE_S:.0f} s, as {error}")
             _wait(MEASURE_PAUSE_S, job.should_stop)

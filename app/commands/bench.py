@@ -24,8 +24,10 @@ def run(args: Namespace) -> dict[str, Any]:
     from compiler.build import check_fusion
     from compiler.peers import check_peers
     from compiler.rounds import ROUNDS, in_turns
+    from compiler.targets import check_precision
 
     check_measurable(args.device)
+    check_precision(args.device, args.precision)
     check_fusion(args.fusion)
     check_batch(args.batch)
     peers = tuple(name for name in args.against.split(",") if name)

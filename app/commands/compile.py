@@ -11,11 +11,13 @@ from app.terminal import Progress, table
 from compiler.bundle import write_bundle
 from compiler.devices import HOST, check_device, find_device, is_measurable, split_serial
 from compiler.lengths import USUAL_SEQ_LENS
+from compiler.targets import check_precision
 from data.home import subfolder
 
 
 def run(args: Namespace) -> dict[str, Any]:
     check_device(args.device)
+    check_precision(args.device, args.precision)
     from compiler.build import BuildRequest, build, check_fusion
     from compiler.measure import measure_lengths
     from compiler.workers import warm_up

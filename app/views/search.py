@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import catalogue, health, own_file, recent, source, wording
 from app.catalogue import OWN_FILE
-from compiler.build import PRECISIONS
+from compiler.targets import precisions_of
 from data.errors import PocketformerError, TaskError, UsageError
 from engine.settings import LOSSES, Settings
 from engine.strategies import strategy_names
@@ -212,8 +212,8 @@ def ask_more(given: Settings) -> dict[str, Any]:
                 help="Every latency is for this many tokens.",
             ),
             "precision": row[0].selectbox(
-                "Precision", *_choice(PRECISIONS, given.precision),
-                help="Of the compiled model. int8: dense layers on 8-bit integers; the final accuracy is the compiled model's own.",
+                "Precision", *_choice(precisions_of(given.device), given.precision),
+                help="Of the compiled model. fp16: matmuls on 16-bit floats. int8: dense layers on 8-bit integers; the final accuracy is the compiled model's own.",
             ),
         }  # fmt: skip
         chosen = st.multiselect(

@@ -6,7 +6,8 @@ Several layers that read one tensor share its quantization.
 """
 
 from compiler.graph import Graph, Value, constant
-from compiler.quantization import INT8, LARGEST, STEP, rounded
+from compiler.precisions import INT8
+from compiler.quantization import LARGEST, STEP, rounded
 
 
 def quantize(graph: Graph, largest_weight: int = LARGEST, zero_point: int = 0) -> Graph:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.check import INT8_SHARE
+from compiler.check import SHARES
 from compiler.peers import INPUTS, PEERS, Answer
 
 LEAST_RUNS, LEAST_MS = 100, 2000.0  # where the number of runs is not given, as in runtime/bench.c
 # Of the largest answer. In fp32 runtimes stay under 1e-5, bf16 is at 1e-2; integers are held to what our own are.
-LARGEST_ERROR = {"fp32": 1e-3, "int8": INT8_SHARE}
+LARGEST_ERROR = {"fp32": 1e-3, **SHARES}
 CORES_SLACK = 0.25  # that a runtime may use beyond its threads, by its processor time
 CLOCK_S = 0.1  # how far processor time may be off, as kernels count it in ticks
 

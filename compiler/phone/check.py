@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from compiler.arm import aarch64
+from compiler.arm import aarch64, levels
 from compiler.devices import find_device
 from compiler.phone.choose import Connected, differences, find_phone
 from compiler.phone.heat import read_heat
+from compiler.precisions import PRECISIONS
 from compiler.targets import threads_of
 from data.errors import MeasureError
 
@@ -30,13 +31,16 @@ def _checked(device: str, found: Connected) -> dict[str, Any]:
     cores = facts.fastest(threads_of(device)) or tuple(core.number for core in facts.cores)
     trouble, unlike = heat.trouble(cores), differences(described, facts)
     temperature = "unknown" if heat.temperature_c is None else f"{heat.temperature_c:.0f} °C"
-    level = aarch64(set(facts.features)).name
+    has = set(aarch64(set(facts.features)).needs)
+    taken = {each: next(isa.name for isa in levels(each) if set(isa.needs) <= has) for each in PRECISIONS}
     lines = {
         "reachable": f"yes: {found.title}{', an emulator: its time is no latency' if facts.is_emulated else ''}",
         "chip": facts.soc or "unknown",
         "cores": _cores(found),
         "as the catalogue says": f"no: {unlike}" if unlike else "yes" if any(core.cpu for core in facts.cores) else "unknown",
-        "instructions": f"{level} for int8, neon for fp32" if facts.features else "unknown: /proc/cpuinfo names no features",
+        "instructions": ", ".join(f"{level} for {precision}" for precision, level in taken.items())
+        if facts.features
+        else "unknown: /proc/cpuinfo names no features",
         "ABI": ", ".join(facts.abis) or "unknown",
         "timed on": f"cores {', '.join(map(str, cores))}",
         "heat": f"{temperature}, {f'too hot or held back: {trouble}' if trouble else 'fit to be timed'}",
@@ -52,7 +56,7 @@ def _checked(device: str, found: Connected) -> dict[str, Any]:
         "emulated": facts.is_emulated,
         "abis": list(facts.abis),
         "features": sorted(facts.features),
-        "instructions": level,
+        "instructions": taken if facts.features else None,
         "cores": [{"number": core.number, "cpu": core.cpu, "mhz": core.mhz} for core in facts.cores],
         "differences": unlike or None,
         "temperature_c": heat.temperature_c,

@@ -37,7 +37,8 @@ def find_phone(device: str) -> Connected:
 
     Raises:
         UsageError: no such device.
-        MeasureError: it is not connected, not ready, not to be told from others, another phone, or an emulator; what to do.
+        DeviceLost: it is not connected, or not ready; what to do.
+        MeasureError: it is not to be told from others, another phone, or an emulator; what to do.
     """
     described = find_device(device)
     if described.system != ANDROID:
@@ -48,7 +49,7 @@ def find_phone(device: str) -> Connected:
         listed = [each for each in listed if each.serial == serial]
     ready = [each for each in listed if each.is_ready]
     if not ready:
-        raise MeasureError(_absent(listed, serial))
+        raise DeviceLost(_absent(listed, serial))
     known = [Connected(each, read_facts(each)) for each in ready]
     real = [each for each in known if not each.facts.is_emulated] if not emulated_allowed() else known
     if not real:

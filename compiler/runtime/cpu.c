@@ -24,9 +24,13 @@ static unsigned available(void) {
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-enum { HAS_DOTPROD = 1 << 20 }; /* of AT_HWCAP, as the kernel's asm/hwcap.h has it */
+enum { HAS_FP16 = 1 << 10, HAS_DOTPROD = 1 << 20, HAS_I8MM = 1 << 13 }; /* of AT_HWCAP and, the last, AT_HWCAP2: the kernel's asm/hwcap.h */
 
-static unsigned available(void) { return getauxval(AT_HWCAP) & HAS_DOTPROD ? PF_CPU_DOTPROD : 0; }
+static unsigned available(void) {
+    unsigned long has = getauxval(AT_HWCAP);
+    unsigned found = (has & HAS_DOTPROD ? PF_CPU_DOTPROD : 0) | (has & HAS_FP16 ? PF_CPU_FP16 : 0);
+    return found | (getauxval(AT_HWCAP2) & HAS_I8MM ? PF_CPU_I8MM : 0);
+}
 #else
 static unsigned available(void) { return 0; }
 #endif
@@ -45,6 +49,8 @@ const char *pf_cpu_name(unsigned need) {
     case PF_CPU_AVX_VNNI: return "AVX-VNNI";
     case PF_CPU_AVX512_VNNI: return "AVX-512 VNNI";
     case PF_CPU_DOTPROD: return "8-bit dot products (dotprod)";
+    case PF_CPU_I8MM: return "8-bit matrix products (i8mm)";
+    case PF_CPU_FP16: return "arithmetic on 16-bit floats (fp16)";
     default: return "an unknown feature";
     }
 }

@@ -10,6 +10,8 @@ enum {
     PF_CPU_AVX512_VNNI = 16,
     PF_CPU_SSE42 = 32,
     PF_CPU_DOTPROD = 64,
+    PF_CPU_FP16 = 128,
+    PF_CPU_I8MM = 256,
 };
 
 /* The first missing one of `needs`, or 0. */

@@ -96,7 +96,7 @@ static int bind(pf_model *model, bound_program *bound) {
         tensor->device.type = PF_CPU_DEVICE;
         tensor->ndim = place->axes;
         tensor->dtype.code = place->type_code;
-        tensor->dtype.bits = 32;
+        tensor->dtype.bits = place->type_bits;
         tensor->dtype.lanes = 1;
         tensor->shape = (int64_t *)place->shape;
     }

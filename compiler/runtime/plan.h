@@ -10,7 +10,7 @@ enum { PF_IN_ARENA, PF_IN_WEIGHTS };
 typedef struct {
     uint64_t offset; /* bytes */
     int64_t shape[PF_MAX_AXES];
-    uint8_t place, axes, type_code;
+    uint8_t place, axes, type_code, type_bits;
 } pf_place;
 
 typedef struct {

@@ -6,10 +6,11 @@ scale: the query weights do. Head sizes and sequence lengths of any kind are pad
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tvm import tirx
+from tvm.tirx.script import builder as T
 
 from compiler.graph import Value
 from compiler.isa import Isa
@@ -40,15 +41,24 @@ class Attention:
     mask: tuple[tuple[float, ...], ...] = ()
 
     kind: ClassVar[str] = "attention"
+    dtype: ClassVar[str] = "float32"  # of qkv and y
 
     @classmethod
-    def of(cls, value: Value, rows: int) -> "Attention":
+    def of(cls, value: Value, rows: int) -> Self:
         seq_len, width = value.shape[-2:]
         return cls(rows, seq_len, value["heads"], width // value["heads"], value.attributes.get("mask", ()))
 
     @property
     def flops(self) -> int:
         return 4 * self.rows * self.seq_len * self.heads * self.head_size
+
+    def lanes(self, isa: Isa) -> int:
+        """Sums in a vector."""
+        return isa.lanes
+
+    def summed(self, isa: Isa) -> str:
+        """The type that products are summed in."""
+        return "float32"
 
     def tasks(self, tile: Tile) -> int:
         return self.heads * tile.splits
@@ -73,9 +83,9 @@ class Attention:
         width = self.heads * self.head_size
         tokens: list[tuple[str, tuple[int, ...], str]] = [("mask", (self.rows,), "int32"), ("types", (self.rows,), "int32")]
         return [
-            ("qkv", (self.rows, 3 * width), "float32"),
+            ("qkv", (self.rows, 3 * width), self.dtype),
             *(tokens if self.mask else []),
-            ("y", (self.rows, width), "float32"),
+            ("y", (self.rows, width), self.dtype),
         ]
 
     def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
@@ -90,38 +100,44 @@ class Attention:
         return emit.kernel(symbol, self.parameters(tile), body)
 
     def _head(self, qkv: Any, tokens: list[Any], y: Any, head: Any, part: Any, tile: Tile, isa: Isa) -> None:
-        size, keys = self.head_size, _round_up(self.seq_len, isa.lanes)
-        width = self.heads * size
-        keys_t, values = emit.local(size, keys), emit.local(self.seq_len, _round_up(size, isa.lanes))
+        size, lanes, dtype = self.head_size, self.lanes(isa), self.summed(isa)
+        keys, width = _round_up(self.seq_len, lanes), self.heads * size
+        keys_t, values = emit.local(size, keys, dtype=dtype), emit.local(self.seq_len, _round_up(size, lanes), dtype=dtype)
         mask, scores = emit.local(keys), emit.local(tile.tile_rows, keys)
-        sums = emit.local(tile.tile_rows * tile.vectors, isa.lanes)
+        weights = scores if dtype == "float32" else emit.local(tile.tile_rows, keys, dtype=dtype)
+        sums = emit.local(tile.tile_rows * tile.vectors, lanes, dtype=dtype)
         inverses, rows = emit.local(tile.tile_rows), _Rows(isa.lanes)
-        self._transpose(qkv, keys_t, width + head * size, isa.lanes)
+        self._transpose(qkv, keys_t, width + head * size, lanes)
         with emit.loop(self.seq_len) as j:
-            emit.columns(size, isa.lanes, lambda c: emit.store(values, qkv[j, 2 * width + head * size + c], j, c))
+            first = 2 * width + head * size
+            emit.columns(size, lanes, lambda c: emit.store(values, emit.load(qkv, dtype, 1, j, first + c), j, c))
             emit.store(mask, self._mask(tokens, j), j)
         if keys > self.seq_len:
             with emit.loop(keys - self.seq_len) as beyond:
                 emit.store(mask, emit.number(emit.LOWEST), self.seq_len + beyond)
                 with emit.loop(size) as k:
-                    emit.store(keys_t, emit.number(0.0), k, self.seq_len + beyond)
+                    emit.store(keys_t, tirx.const(0.0, dtype), k, self.seq_len + beyond)
         share = self.rows // tile.splits
         with emit.loop(share // tile.tile_rows) as block:
             row = part * share + block * tile.tile_rows
-            self._scores(qkv, keys_t, mask, scores, sums, row, head, keys, tile, isa)
+            self._scores(qkv, keys_t, mask, scores, sums, row, head, keys, tile, lanes, isa)
             for index in range(tile.tile_rows):
-                rows.softmax(scores, index, keys, inverses)
-            self._context(scores, values, sums, inverses, y, row, head, tile, isa)
+                rows.softmax(scores, weights, index, keys, inverses)
+            self._context(weights, values, sums, inverses, y, row, head, tile, lanes, isa)
 
     def _transpose(self, qkv: Any, keys_t: Any, first: Any, vector: int) -> None:
         """A head's keys, a vector of them at a time: one store in place of as many as it has lanes."""
         whole = self.seq_len // vector
+
+        def move(j: Any, k: Any) -> None:
+            emit.store(keys_t, emit.load(qkv, keys_t.dtype, 1, j, first + k), k, j)
+
         if whole:
             with emit.loop(whole) as chunk, emit.loop(self.head_size) as k, emit.lanes(vector) as lane:
-                emit.store(keys_t, qkv[chunk * vector + lane, first + k], k, chunk * vector + lane)
+                move(chunk * vector + lane, k)
         if self.seq_len % vector:
             with emit.loop(self.seq_len % vector) as rest, emit.loop(self.head_size) as k:
-                emit.store(keys_t, qkv[whole * vector + rest, first + k], k, whole * vector + rest)
+                move(whole * vector + rest, k)
 
     def _mask(self, tokens: list[Any], j: Any) -> Any:
         """The table's entry for key j, as selections."""
@@ -138,63 +154,77 @@ class Attention:
         return tirx.Select(bits[j] == 0, rows[0], rows[1])
 
     def _scores(
-        self, qkv: Any, keys_t: Any, mask: Any, scores: Any, sums: Any, row: Any, head: Any, keys: int, tile: Tile, isa: Isa
-    ) -> None:
-        for first, vectors, count in _chunks(keys // isa.lanes, tile.vectors):
+        self,
+        qkv: Any, keys_t: Any, mask: Any, scores: Any, sums: Any, row: Any, head: Any, keys: int, tile: Tile, lanes: int, isa: Isa,
+    ) -> None:  # fmt: skip
+        """Sums of float32 begin with the mask; others, which cannot hold it, have it added."""
+        whole = sums.dtype == "float32"
+        for first, vectors, count in _chunks(keys // lanes, tile.vectors):
             grid = list(emit.grid(tile.tile_rows, vectors))
             with emit.loop(count) as chunk:
-                base = (first + chunk * vectors) * isa.lanes
+                base = (first + chunk * vectors) * lanes
                 for _, vector, at in grid:
-                    with emit.lanes(isa.lanes) as lane:
-                        emit.store(sums, mask[base + vector * isa.lanes + lane], at, lane)
+                    with emit.lanes(lanes) as lane:
+                        emit.store(sums, mask[base + vector * lanes + lane] if whole else tirx.const(0.0, sums.dtype), at, lane)
                 self._add(
                     sums,
                     grid,
                     self.head_size,
                     isa,
-                    lambda index, k: qkv[row + index, head * self.head_size + k],
-                    lambda k, column, base=base: keys_t[k, base + column],
+                    qkv,
+                    lambda index: row + index,
+                    head * self.head_size,
+                    lambda k, column, base=base: (keys_t, k, base + column),
                 )
                 for index, vector, at in grid:
-                    with emit.lanes(isa.lanes) as lane:
-                        emit.store(scores, sums[at, lane], index, base + vector * isa.lanes + lane)
+                    column = base + vector * lanes
+                    with emit.lanes(lanes) as lane:
+                        score = sums[at, lane] if whole else tirx.Cast("float32", sums[at, lane]) + mask[column + lane]
+                        emit.store(scores, score, index, column + lane)
 
     def _context(
-        self, scores: Any, values: Any, sums: Any, inverses: Any, y: Any, row: Any, head: Any, tile: Tile, isa: Isa
+        self, weights: Any, values: Any, sums: Any, inverses: Any, y: Any, row: Any, head: Any, tile: Tile, lanes: int, isa: Isa
     ) -> None:
         size = self.head_size
 
-        for first, vectors, count in _chunks(_round_up(size, isa.lanes) // isa.lanes, tile.vectors):
+        for first, vectors, count in _chunks(_round_up(size, lanes) // lanes, tile.vectors):
             grid = list(emit.grid(tile.tile_rows, vectors))
             with emit.loop(count) as chunk:
-                base = (first + chunk * vectors) * isa.lanes
+                base = (first + chunk * vectors) * lanes
                 for _, _, at in grid:
-                    with emit.lanes(isa.lanes) as lane:
-                        emit.store(sums, emit.number(0.0), at, lane)
+                    with emit.lanes(lanes) as lane:
+                        emit.store(sums, tirx.const(0.0, sums.dtype), at, lane)
                 self._add(
                     sums,
                     grid,
                     self.seq_len,
                     isa,
-                    lambda index, j: scores[index, j],
-                    lambda j, column, base=base: values[j, base + column],
+                    weights,
+                    lambda index: index,
+                    0,
+                    lambda j, column, base=base: (values, j, base + column),
                 )
                 for index, vector, at in grid:
 
-                    def write(lane: Any, index: int = index, at: int = at, column: Any = base + vector * isa.lanes) -> None:
-                        emit.store(y, sums[at, lane] * inverses[index], row + index, head * size + column + lane)
+                    def write(lane: Any, index: int = index, at: int = at, column: Any = base + vector * lanes) -> None:
+                        context = emit.load(sums, "float32", 1, at, lane) * inverses[index]
+                        emit.store(y, emit.cast(self.dtype, context), row + index, head * size + column + lane)
 
-                    emit.within(size, base + vector * isa.lanes, isa.lanes, False, write)
+                    emit.within(size, base + vector * lanes, lanes, False, write)
 
-    def _add(self, sums: Any, grid: Any, count: int, isa: Isa, left: Any, right: Any) -> None:
-        """The products of left(row, k) and right(k, column), for `count` of k, to a register tile."""
+    def _add(self, sums: Any, grid: Any, count: int, isa: Isa, left: Any, row: Any, first: Any, right: Any) -> None:
+        """The products of left[row(index), first + k] and a vector at right(k, column), for `count` of k, to a register tile."""
+        lanes = self.lanes(isa)
+        factors, register = emit.Factors.of(isa, count, lanes, emit.bits(sums.dtype)), emit.vector(0, lanes)
 
-        def add(k: Any) -> None:
+        def add(start: Any, lane: int) -> None:
             for index, vector, at in grid:
-                with emit.lanes(isa.lanes) as lane:
-                    emit.store(sums, sums[at, lane] + left(index, k) * right(k, vector * isa.lanes + lane), at, lane)
+                x = factors.take(left, sums.dtype, row(index), first + start, lane)
+                buffer, *at_right = right(start + lane, vector * lanes)
+                product = x * emit.load(buffer, sums.dtype, lanes, *at_right)
+                T.buffer_store(sums, sums[at, register] + product, [at, register])
 
-        emit.unrolled(count, UNROLLED, add)
+        factors.each(count, UNROLLED, add)
 
 
 class _Rows:
@@ -205,7 +235,7 @@ class _Rows:
         self.highest, self.top = emit.local(vector), emit.local(1)
         self.reduction = emit.Reduction(vector)
 
-    def softmax(self, scores: Any, index: int, keys: int, inverses: Any) -> None:
+    def softmax(self, scores: Any, weights: Any, index: int, keys: int, inverses: Any) -> None:
         vector, highest, top = self.vector, self.highest, self.top
         with emit.lanes(vector) as lane:
             emit.store(highest, emit.number(2 * emit.LOWEST), lane)
@@ -214,8 +244,11 @@ class _Rows:
         emit.store(top, highest[0], 0)
         for lane in range(1, vector):
             emit.store(top, tirx.max(top[0], highest[lane]), 0)
-        emit.together(keys, vector, lambda j: emit.store(scores, emit.exp(scores[index, j] - top[0]), index, j))
-        emit.store(inverses, emit.number(1.0) / self.reduction.sum(keys, lambda j: scores[index, j]), index)
+        emit.together(
+            keys, vector, lambda j: emit.store(weights, emit.cast(weights.dtype, emit.exp(scores[index, j] - top[0])), index, j)
+        )
+        total = self.reduction.sum(keys, lambda j: emit.load(weights, "float32", 1, index, j))
+        emit.store(inverses, emit.number(1.0) / total, index)
 
 
 def _round_up(size: int, multiple: int) -> int:

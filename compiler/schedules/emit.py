@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from math import prod
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from math import gcd, prod
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
+
+from compiler.isa import Isa
 
 Expression = Any
 Buffer = Any
@@ -30,6 +34,7 @@ SCRATCH_ALIGNMENT = 64
 READ, SECOND_LEVEL, DATA = 0, 2, 1  # llvm.prefetch's arguments
 TOGETHER = (4, 2, 1)  # vectors
 LINE_WORDS = 16  # of 32 bits, in a cache line
+VECTOR_BITS = 128  # of those that `Isa.by_lane` takes a lane of
 _scratch_bytes: ContextVar[list[int]] = ContextVar("scratch_bytes")
 
 
@@ -77,9 +82,9 @@ def when(condition: Expression) -> Any:
 
 
 def local(*shape: int, dtype: str = "float32") -> Buffer:
-    """Scratch memory of a task, of 32 bits a number, to be taken outside its loops: a call each time. What a loop sums in it stays
-    in registers."""
-    _scratch_bytes.get().append(-(-4 * prod(shape) // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT)
+    """Scratch memory of a task, to be taken outside its loops: a call each time. What a loop sums in it stays in registers."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    _scratch_bytes.get().append(-(-size // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT)
     return T.alloc_buffer(shape, dtype, scope="local")
 
 
@@ -94,6 +99,27 @@ def prefetch(buffer: Buffer, *indices: Expression) -> None:
 
 def number(value: float) -> Expression:
     return tirx.const(value, "float32")
+
+
+def vector(start: Expression, lanes: int) -> Expression:
+    """Indices of `lanes` neighbours; of one number, its own."""
+    return T.Ramp(start, 1, lanes) if lanes > 1 else start
+
+
+def bits(dtype: str) -> int:
+    return 8 * np.dtype(dtype).itemsize
+
+
+def cast(dtype: str, value: Expression) -> Expression:
+    """A float32 number as `dtype`."""
+    return value if dtype == "float32" else tirx.Cast(dtype, value)
+
+
+def load(buffer: Buffer, dtype: str, lanes: int, *indices: Expression) -> Expression:
+    """`lanes` neighbours from `indices` on, as `dtype`."""
+    *rows, first = indices
+    value = buffer[(*rows, vector(first, lanes))]
+    return value if buffer.dtype == dtype else tirx.Cast(dtype if lanes == 1 else f"{dtype}x{lanes}", value)
 
 
 def columns(width: int, vector: int, body: Callable[[Expression], None]) -> None:
@@ -117,6 +143,40 @@ def together(width: int, vector: int, body: Callable[[Expression], None]) -> Non
             with loop(count) as number, lanes(chunk) as lane:
                 body(done + number * chunk + lane)
         done += count * chunk
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Numbers of a row that multiply whole vectors, one after the other: an instruction of `Isa.by_lane` takes each out of a vector of
+    `run` that is loaded at once; where `run` is 1, each is broadcast from memory.
+
+    Attributes:
+        lanes: of the vectors that are multiplied.
+    """
+
+    run: int
+    lanes: int
+
+    @classmethod
+    def of(cls, isa: Isa, count: int, lanes: int, bits: int = 32) -> Self:
+        """For `count` numbers of `bits` each in a row."""
+        return cls(gcd(count, VECTOR_BITS // bits) if isa.by_lane else 1, lanes)
+
+    def each(self, count: int, times: Sequence[int], body: Callable[[Expression, int], None]) -> None:
+        """`body(first, lane)` for `count` numbers in turn: the one that is `lane` behind `first`."""
+
+        def run(chunk: Expression) -> None:
+            for lane in range(self.run):
+                body(chunk * self.run, lane)
+
+        unrolled(count // self.run, times if self.run == 1 else (1,), run)
+
+    def take(self, buffer: Buffer, dtype: str, row: Expression, first: Expression, lane: int) -> Expression:
+        """A vector of nothing but the number that is `lane` behind `first` of a row."""
+        loaded = load(buffer, dtype, self.run, row, first)
+        if self.run == 1:
+            return T.Broadcast(loaded, self.lanes)
+        return tirx.Shuffle([loaded], [tirx.const(lane, "int32")] * self.lanes)
 
 
 def unrolled(count: int, times: Sequence[int], body: Callable[[Expression], None]) -> None:

@@ -9,12 +9,13 @@ sums are written only where there is a column. In groups, a panel's columns all 
 multiplied by zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from tvm.tirx.script import builder as T
 
 from compiler.graph import Value
 from compiler.isa import Isa
@@ -99,6 +100,10 @@ class Linear:
         return self.depth
 
     @property
+    def output_dtype(self) -> str:
+        return "float32"
+
+    @property
     def activated_apart(self) -> bool:
         """Whether a register tile's sums are put down for the activation: several vectors of them side by side pay for the way only where
         there is much to do."""
@@ -108,14 +113,34 @@ class Linear:
         """Of 32 bits, a panel's weights of one step."""
         return panel
 
+    def tile_rows(self, isa: Isa) -> Sequence[int]:
+        """Rows that a register tile may have."""
+        return TILE_ROWS
+
+    def lanes(self, isa: Isa) -> int:
+        """Sums in a vector."""
+        return isa.lanes
+
+    def bits(self, isa: Isa) -> int:
+        """Of a number of x as it is multiplied, or a word of several."""
+        return 32
+
+    def factors_of(self, isa: Isa, tile: Tile) -> emit.Factors:
+        """How numbers of x meet a panel's weights."""
+        return emit.Factors.of(isa, tile.depth_block, self.lanes(isa), self.bits(isa))
+
+    def loads(self, rows: int, vectors: int, isa: Isa) -> float:
+        """Of one step of a register tile."""
+        return vectors + (rows / (emit.VECTOR_BITS // self.bits(isa)) if isa.by_lane else rows)
+
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
         """Of one step of a register tile: arithmetic, latency, loads or instructions, whichever is longest."""
-        products, loads = rows * vectors, rows + vectors
+        products, loads = rows * vectors, self.loads(rows, vectors, isa)
         return max(products / isa.fma_per_cycle, FMA_LATENCY, loads / 2, (products + loads) / INSTRUCTIONS_PER_CYCLE)
 
-    def registers(self, rows: int, vectors: int) -> int:
-        """That a register tile takes: sums, a step's weights, one number of x."""
-        return rows * vectors + vectors + 1
+    def registers(self, rows: int, vectors: int, isa: Isa) -> int:
+        """That a register tile takes: sums, a step's weights, and of x one number, or vectors that lanes are taken of."""
+        return rows * vectors + vectors + (rows if isa.by_lane else 1)
 
     def panels(self, tile: Tile) -> int:
         return self.blocks * -(-self.width // self.blocks // tile.panel)
@@ -140,7 +165,7 @@ class Linear:
     def cycles(self, tile: Tile, isa: Isa, threads: int) -> float:
         """Cost model: a register tile's arithmetic, loads or latency, whichever is longest; panels that the first-level cache does
         not hold; sums put away between blocks of K; uneven shares of the threads."""
-        vectors = tile.panel // isa.lanes
+        vectors = tile.panel // self.lanes(isa)
         step_bytes = 4 * self.step_words(tile.panel)
         panel_rate = step_bytes / L2_BYTES_PER_CYCLE
         fits = (step_bytes + 4 * tile.tile_rows) * tile.depth_block <= L1_SHARE * isa.l1_bytes
@@ -158,19 +183,22 @@ class Linear:
         return tiles * (of_rows + fetched) * share + tasks * TASK_OVERHEAD
 
     def _all_tiles(self, isa: Isa) -> Iterator[Tile]:
-        for tile_rows in TILE_ROWS:
-            for vectors in PANEL_VECTORS:
-                if tile_rows > self.rows or self.registers(tile_rows, vectors) > isa.registers:
+        for tile_rows in self.tile_rows(isa):
+            for vectors in PANEL_VECTORS if self.panel is None else [self.panel // self.lanes(isa)]:
+                if tile_rows > self.rows or self.registers(tile_rows, vectors, isa) > isa.registers:
                     continue
-                panel = vectors * isa.lanes
-                if panel != (self.panel or panel):
-                    continue
+                panel = vectors * self.lanes(isa)
                 panels = self.panels(Tile(tile_rows, panel, 0, 0, 0))
                 shares = [panels] if self.epsilon is not None else _shares(panels)
                 for row_block in _row_blocks(self.rows, tile_rows):
-                    for depth_block in _depth_blocks(self.steps):
+                    for depth_block in self.depth_blocks():
                         for share in shares:
                             yield Tile(tile_rows, panel, row_block, share, depth_block)
+
+    def depth_blocks(self) -> list[int]:
+        """All of K, and what divides it evenly."""
+        sizes = range(LEAST_DEPTH_BLOCK, self.steps)
+        return [size for size in sizes if self.steps % size == 0 and size % 4 == 0] + [self.steps]
 
     def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
         names = self.factors(tile)
@@ -180,7 +208,7 @@ class Linear:
             names.append(("residual_scale", (self.width,), "float32"))
         if self.epsilon is not None:
             names += [("scale", (self.width,), "float32"), ("shift", (self.width,), "float32")]
-        return [*names, ("y", (self.rows, self.width), "float32")]
+        return [*names, ("y", (self.rows, self.width), self.output_dtype)]
 
     def factors(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
         """The parameters that every epilogue comes after."""
@@ -257,16 +285,16 @@ class Linear:
 
     def _sum(self, sums: "Sums", row: Any, panel: Any, number: Any, rows: int, tile: Tile) -> None:
         """A register tile over one block of K."""
-        group, first = self._group(panel, tile), number * tile.depth_block
-        emit.unrolled(tile.depth_block, self.unrolled, lambda k: sums.add(row, panel, group, first + k, rows))
+        sums.multiply(row, panel, self._group(panel, tile), number * tile.depth_block, tile.depth_block, rows)
 
     def _fetch_next(self, weight: Any, panel: Any, number: Any, row_tile: Any, tile: Tile) -> None:
         """Weights are used once an inference and come from memory: each register tile asks for its share of the next block, so that
         the first one to pass over that block does not wait for it."""
-        lines = -(-tile.depth_block * self.step_words(tile.panel) // emit.LINE_WORDS)
+        numbers = emit.LINE_WORDS * tile.panel // self.step_words(tile.panel)  # of a cache line
+        lines = -(-tile.depth_block * tile.panel // numbers)
         share = -(-lines // sum(count for _, _, count in row_tiles(tile.row_block, tile.tile_rows)))
         with emit.loop(share) as line:
-            emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * emit.LINE_WORDS)
+            emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * numbers)
 
     def _group(self, panel: Any, tile: Tile) -> Any:
         """The part of x that a panel reads."""
@@ -276,39 +304,43 @@ class Linear:
         self, y: Any, residual: Any, residual_scale: Any, sums: "Sums", row: Any, panel: Any, rows: int, tile: Tile, isa: Isa
     ) -> None:
         """The epilogue, and the columns that exist."""
-        width, panels_a_block = self.width // self.blocks, self.panels(tile) // self.blocks
+        width, panels_a_block, lanes = self.width // self.blocks, self.panels(tile) // self.blocks, self.lanes(isa)
         block = panel // panels_a_block if self.blocks > 1 else 0
+        sums.finish(rows)
         if self.activated_apart:
             sums.activate(self.activation, row, panel, rows)
-        for index, vector, at in emit.grid(rows, tile.panel // isa.lanes):
-            column = (panel - block * panels_a_block) * tile.panel + vector * isa.lanes
+        for index, vector, at in emit.grid(rows, tile.panel // lanes):
+            column = (panel - block * panels_a_block) * tile.panel + vector * lanes
 
             def write(
                 lane: Any, row: Any = row + index, vector: int = vector, at: int = at, column: Any = block * width + column
             ) -> None:
                 if self.activated_apart:
-                    total = sums.activated[at * isa.lanes + lane]
+                    total = sums.activated[at * lanes + lane]
                 else:
                     total = emit.activate(self.activation, sums.result(row, panel, vector, at, lane))
                 if residual is not None:
                     added = residual[row, column + lane]
                     total = total + (added if residual_scale is None else added * residual_scale[column + lane])
-                emit.store(y, total, row, column + lane)
+                emit.store(y, emit.cast(self.output_dtype, total), row, column + lane)
 
-            emit.within(width, column, isa.lanes, width % tile.panel != 0, write)
+            emit.within(width, column, lanes, width % tile.panel != 0, write)
 
 
 class Sums:
-    """A register tile of a task: its rows times a panel, summed along K in float32."""
+    """A register tile of a task: its rows times a panel, summed along K in `dtype`, put away between blocks in `kept`."""
 
     dtype = "float32"
+    kept = "float32"
 
     def __init__(self, spec: Linear, tile: Tile, isa: Isa, x: Any, weight: Any, bias: Any) -> None:
-        self.depth, self.lanes, self.vectors, self.panel = spec.depth, isa.lanes, tile.panel // isa.lanes, tile.panel
+        self.depth, self.lanes, self.panel, self.unrolled = spec.depth, spec.lanes(isa), tile.panel, spec.unrolled
+        self.vectors, self.factors = tile.panel // self.lanes, spec.factors_of(isa, tile)
         self.x, self.weight, self.bias = x, weight, bias
-        self.registers = emit.local(tile.tile_rows * self.vectors, isa.lanes, dtype=self.dtype)
+        self.registers = emit.local(tile.tile_rows * self.vectors, self.lanes, dtype=self.dtype)
+        self.totals = self.registers
         blocks = spec.steps // tile.depth_block
-        self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.dtype) if blocks > 1 else None
+        self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.kept) if blocks > 1 else None
         self.activated: Any = emit.local(tile.tile_rows * tile.panel) if spec.activated_apart else None
 
     def prepare(self, panel: Any, rows: int) -> None:
@@ -329,21 +361,29 @@ class Sums:
     def start(self, column: Any) -> Any:
         return self.bias[column]
 
-    def add(self, row: Any, panel: Any, group: Any, step: Any, rows: int) -> None:
-        """The products of one step along K, from the `group`-th part of x."""
+    def multiply(self, row: Any, panel: Any, group: Any, start: Any, count: int, rows: int) -> None:
+        """The products of `count` steps along K, from the `group`-th part of x."""
+        self.factors.each(count, self.unrolled, lambda first, lane: self.add(row, panel, group, start + first, lane, rows))
+
+    def add(self, row: Any, panel: Any, group: Any, first: Any, lane: int, rows: int) -> None:
+        """The products of the step along K that is `lane` behind `first`."""
+        register = emit.vector(0, self.lanes)
         for index, vector, at in emit.grid(rows, self.vectors):
-            with emit.lanes(self.lanes) as lane:
-                product = self.x[row + index, group * self.depth + step] * self.weight[panel, step, vector * self.lanes + lane]
-                emit.store(self.registers, self.registers[at, lane] + product, at, lane)
+            x = self.factors.take(self.x, self.dtype, row + index, group * self.depth + first, lane)
+            weight = emit.load(self.weight, self.dtype, self.lanes, panel, first + lane, vector * self.lanes)
+            T.buffer_store(self.registers, self.registers[at, register] + x * weight, [at, register])
 
     def put_away(self, at: Any, rows: int) -> None:
         for index, vector, position in emit.grid(rows, self.vectors):
             with emit.lanes(self.lanes) as lane:
                 emit.store(self.partial, self.registers[position, lane], at + index, vector * self.lanes + lane)
 
+    def finish(self, rows: int) -> None:
+        """Make `totals` of `registers`, once all of K is summed."""
+
     def result(self, row: Any, panel: Any, vector: int, at: int, lane: Any) -> Any:
         """A whole sum, in float32."""
-        return self.registers[at, lane]
+        return self.totals[at, lane]
 
     def activate(self, name: str, row: Any, panel: Any, rows: int) -> None:
         """Fill `activated`, a vector of it after the other."""
@@ -383,11 +423,6 @@ def row_tiles(rows: int, tallest: int) -> list[tuple[int, int, int]]:
 def _row_blocks(rows: int, tile_rows: int) -> list[int]:
     sizes = [size for size in (16, 32, 64, rows) if rows % size == 0 and size >= tile_rows]
     return list(dict.fromkeys(sizes)) or [rows]
-
-
-def _depth_blocks(depth: int) -> list[int]:
-    """All of K, and what divides it evenly."""
-    return [size for size in range(LEAST_DEPTH_BLOCK, depth) if depth % size == 0 and size % 4 == 0] + [depth]
 
 
 def _shares(panels: int) -> list[int]:

@@ -6,7 +6,9 @@ the one to three instructions of `Isa.byte_dot`. Sums begin with -zero_point tim
 sums are exact: |product| < 2^15, so int32 holds 2^16 of them, and `Isa.largest_weight` keeps those of int16 from saturating.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +21,9 @@ from compiler.quantization import LARGEST, STEP, quantized
 from compiler.schedules import emit
 from compiler.schedules import linear as fp32
 from compiler.schedules.quantize import SCALE_WORDS
+
+PAIRED_ROWS = (2, 4, 8)
+MATRIX_STEPS = 4  # that a vector of x holds: two products of matrices
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,26 @@ class LinearInt8(fp32.Linear):
 
     def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
         """Multiplications have two ports; the additions of what is no single instruction find others."""
-        products, loads = rows * vectors, rows + vectors
+        products, loads = rows * vectors, self.loads(rows, vectors, isa)
         parts = len(isa.byte_dot)
-        multiplications = min(parts, 2)
+        multiplications: float = min(parts, 2)
         instructions = (parts + (parts > 1)) * products + loads
+        if self._in_pairs(isa):
+            multiplications, instructions = 0.5, products / 2 + loads + rows / 4 + vectors
         return max(multiplications * products / isa.fma_per_cycle, 1.0, loads / 2, instructions / fp32.INSTRUCTIONS_PER_CYCLE)
 
-    def registers(self, rows: int, vectors: int) -> int:
-        """Products on their way, and the ones that pmaddwd multiplies by, besides."""
-        return super().registers(rows, vectors) + 2
+    def registers(self, rows: int, vectors: int, isa: Isa) -> int:
+        """Products on their way, and the ones that pmaddwd multiplies by, besides; or weights on their way to pairs of columns."""
+        return (
+            super().registers(rows, vectors, isa) + (2 if len(isa.byte_dot) > 1 else 0) + (4 - vectors if isa.matrix_dot else 0)
+        )
+
+    def tile_rows(self, isa: Isa) -> Sequence[int]:
+        """Where two rows are multiplied at once, those that leave none over."""
+        return PAIRED_ROWS if self._in_pairs(isa) else super().tile_rows(isa)
+
+    def _in_pairs(self, isa: Isa) -> bool:
+        return bool(isa.matrix_dot) and self.rows % max(PAIRED_ROWS) == 0 and self.steps % MATRIX_STEPS == 0
 
     def factors(self, tile: fp32.Tile) -> list[tuple[str, tuple[int, ...], str]]:
         panels = self.panels(tile)
@@ -76,37 +92,46 @@ class LinearInt8(fp32.Linear):
 
     def sums(self, tile: fp32.Tile, isa: Isa, *factors: Any) -> fp32.Sums:
         x, weight, bias, weight_scale, start = factors
-        return SumsInt8(self, tile, isa, x, weight, bias, weight_scale, start)
+        sums = SumsI8mm if self._in_pairs(isa) else SumsInt8
+        return sums(self, tile, isa, x, weight, bias, weight_scale, start)
 
 
 class SumsInt8(fp32.Sums):
     """The same in int32; the bias comes in when the sums are scaled."""
 
     dtype = "int32"
+    kept = "int32"
 
     def __init__(
         self, spec: LinearInt8, tile: fp32.Tile, isa: Isa, x: Any, weight: Any, bias: Any, weight_scale: Any, start: Any
     ) -> None:
         super().__init__(spec, tile, isa, x, weight, bias)
-        self.weight_scale, self.starts, self.steps, self.byte_dot = weight_scale, start, spec.steps, isa.byte_dot
+        self.weight_scale, self.starts, self.steps = weight_scale, start, spec.steps
+        self.byte_dot, self.by_lane = isa.byte_dot, isa.by_lane
 
     def start(self, column: Any) -> Any:
         return self.starts[column]
 
-    def add(self, row: Any, panel: Any, group: Any, step: Any, rows: int) -> None:
+    def add(self, row: Any, panel: Any, group: Any, first: Any, lane: int, rows: int) -> None:
+        register = emit.vector(0, self.lanes)
         for index, vector, at in emit.grid(rows, self.vectors):
-            word = self.x[row + index, SCALE_WORDS + group * self.steps + step]
-            register = T.Ramp(0, 1, self.lanes)
-            products = self._products(word, panel, step, vector * self.lanes, self.registers[at, register])
+
+            def words(lanes: int, row: Any = row + index) -> Any:
+                """A step's word of x, that often."""
+                first_word = SCALE_WORDS + group * self.steps + first
+                return replace(self.factors, lanes=lanes).take(self.x, "int32", row, first_word, lane)
+
+            products = self._products(words, panel, first + lane, vector * self.lanes, self.registers[at, register])
             T.buffer_store(self.registers, products, [at, register])
 
-    def _products(self, word: Any, panel: Any, step: Any, column: int, sums: Any) -> Any:
+    def _products(self, words: Callable[[int], Any], panel: Any, step: Any, column: int, sums: Any) -> Any:
         """A word's four numbers times four weights of each of a vector of columns, added to `sums`."""
 
         def both(start: int, lanes: int) -> list[Any]:
-            """The numbers and the weights of `lanes` columns."""
-            weights = self.weight[panel, step, T.Ramp(column + start, 1, lanes)]
-            return [tirx.reinterpret(f"int8x{STEP * lanes}", words) for words in (T.Broadcast(word, lanes), weights)]
+            """The numbers and the weights of `lanes` columns; what an instruction takes one lane of is its last operand."""
+            weights = self.weight[panel, step, emit.vector(column + start, lanes)]
+            operands = (weights, words(lanes)) if self.by_lane else (words(lanes), weights)
+            return [tirx.reinterpret(f"int8x{STEP * lanes}", each) for each in operands]
 
         def call(number: int, dtype: str, *operands: Any) -> Any:
             return T.call_llvm_pure_intrin(dtype, self.byte_dot[number], *operands)
@@ -124,4 +149,49 @@ class SumsInt8(fp32.Sums):
     def result(self, row: Any, panel: Any, vector: int, at: int, lane: Any) -> Any:
         column = panel * self.panel + vector * self.lanes + lane
         scale = tirx.reinterpret("float32", self.x[row, 0]) * self.weight_scale[column]
-        return tirx.Cast("float32", self.registers[at, lane]) * scale + self.bias[column]
+        return tirx.Cast("float32", self.totals[at, lane]) * scale + self.bias[column]
+
+
+class SumsI8mm(SumsInt8):
+    """The same by products of matrices, of two rows by eight numbers and eight by two columns. Weights are as for the others, so that a
+    model has them once: a shuffle puts two steps of a column side by side. Registers hold squares of two rows and two columns."""
+
+    def __init__(self, spec: LinearInt8, tile: fp32.Tile, isa: Isa, *factors: Any) -> None:
+        super().__init__(spec, tile, isa, *factors)
+        self.matrix_dot = isa.matrix_dot
+        self.totals = emit.local(tile.tile_rows * self.vectors, self.lanes, dtype=self.dtype)
+
+    def start(self, column: Any) -> Any:
+        return tirx.const(0, self.dtype)
+
+    def multiply(self, row: Any, panel: Any, group: Any, start: Any, count: int, rows: int) -> None:
+        with emit.loop(count // MATRIX_STEPS) as chunk:
+            first = start + chunk * MATRIX_STEPS
+            for step, vector, pair, two in product((0, 2), range(self.vectors), (0, 1), range(rows // 2)):
+                column, word = vector * self.lanes, SCALE_WORDS + group * self.steps + first
+                weights = [emit.load(self.weight, "int32", self.lanes, panel, first + step + each, column) for each in (0, 1)]
+                numbers = [emit.load(self.x, "int32", MATRIX_STEPS, row + 2 * two + each, word) for each in (0, 1)]
+                left, right = (
+                    _of_two(numbers, step, step + 1, aside=False),
+                    _of_two(weights, 2 * pair, 2 * pair + 1, aside=True),
+                )
+                at, register = two * 2 * self.vectors + 2 * vector + pair, emit.vector(0, self.lanes)
+                square = T.call_llvm_pure_intrin("int32x4", self.matrix_dot, self.registers[at, register], left, right)
+                T.buffer_store(self.registers, square, [at, register])
+
+    def finish(self, rows: int) -> None:
+        """From squares to rows."""
+        register = emit.vector(0, self.lanes)
+        for two, vector in product(range(rows // 2), range(self.vectors)):
+            squares = [self.registers[two * 2 * self.vectors + 2 * vector + pair, register] for pair in (0, 1)]
+            for row in (0, 1):
+                whole = tirx.Shuffle(
+                    squares, [tirx.const(index, "int32") for index in (2 * row, 2 * row + 1, 4 + 2 * row, 5 + 2 * row)]
+                )
+                T.buffer_store(self.totals, whole, [(2 * two + row) * self.vectors + vector, register])
+
+
+def _of_two(words: Sequence[Any], first: int, second: int, *, aside: bool) -> Any:
+    """Two words of each of two vectors of four, as bytes: one vector's after the other's, or side by side."""
+    order = (first, 4 + first, second, 4 + second) if aside else (first, second, 4 + first, 4 + second)
+    return tirx.reinterpret("int8x16", tirx.Shuffle(list(words), [tirx.const(index, "int32") for index in order]))

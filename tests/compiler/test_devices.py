@@ -27,9 +27,10 @@ def test_the_papers_phones_are_there():
     assert "asimddp" in find_device("galaxy-s20").features
 
 
-def test_only_8_bit_integers_have_instructions_that_not_all_processors_have():
+def test_a_bundle_has_what_some_processors_have_and_what_all_have():
     assert [isa.name for isa in isas_of("galaxy-s20", "fp32")] == ["neon"]
-    assert [isa.name for isa in isas_of("galaxy-s20", "int8")] == ["dotprod", "neon"]
+    assert [isa.name for isa in isas_of("galaxy-s20", "int8")] == ["dotprod-i8mm", "dotprod", "neon"]
+    assert [isa.name for isa in isas_of("galaxy-s20", "fp16")] == ["fp16", "neon"]
 
 
 def test_a_users_own_device(fresh_home, tmp_path):

@@ -202,7 +202,7 @@ def test_a_check_of_a_connected_phone(phone, monkeypatch):
     assert lines["reachable"].startswith("yes: Pocketformer Double, Android 12")
     assert "an emulator" in lines["reachable"]
     assert lines["as the catalogue says"] == "yes"
-    assert lines["instructions"] == "dotprod for int8, neon for fp32"
+    assert lines["instructions"] == "neon for fp32, fp16 for fp16, dotprod for int8"
     assert f"core {core} is held at 1.00 of 2.00 GHz" in lines["heat"]
     assert not found["ready"]
     assert all("\n" not in line for line in lines.values())

@@ -17,8 +17,9 @@ from phone_double import STAGES, PhoneDouble, coming_back
 
 from app.cli import main
 from compiler.build import build
+from compiler.bundle import write_bundle
 from compiler.check import Samples
-from compiler.measure import Latency, measure
+from compiler.measure import measure
 from compiler.phone import choose, files
 from compiler.phone.adb import Phone
 from compiler.phone.model import PhoneModel
@@ -223,14 +224,20 @@ def test_the_program_ends_with_the_process_that_started_it(phone, model):
     wait_until(lambda: not programs(phone), timeout_s=10)
 
 
-def test_bench_on_a_phone(phone, capsys):
-    words = ["bench", "L1-H64-A1-F64", "--device", DEVICE, "--seq-len", "16", "--threads", "1"]
+def test_bench_on_a_phone(phone, model, tmp_path, capsys):
+    facts = {"architecture": "L1-H64-A2-F128", "system": "android", "precision": "fp32", "seq_len": 16, "outputs": 2}
+    bundle = write_bundle(model, tmp_path / "b.zip", {**facts, "device": DEVICE}, "{}")
+    words = ["bench", str(bundle), "--device", DEVICE, "--threads", "1"]
     assert main([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["device"], result["latency_source"], result["peak_gflops"]) == (DEVICE, "emulated", None)
     assert result["conditions"]["cores"] == [min(os.sched_getaffinity(0))]
+    assert main(words) == 0
+    assert "emulated, which says nothing of a phone's latency" in capsys.readouterr().out
     assert main([*words, "--against", "onnxruntime"]) == 2
     assert "--against times other runtimes on this machine alone" in capsys.readouterr().err
+    assert main(["bench", str(bundle)]) == 2
+    assert f"is compiled for {DEVICE}; take --device {DEVICE}" in capsys.readouterr().err
 
 
 def test_devices_lists_and_checks_connected_phones(phone, capsys):
@@ -250,11 +257,3 @@ def test_latency_of_an_emulator_cannot_be_taken_for_a_phones(phone, model, monke
     with pytest.raises(MeasureError, match="is an emulator, and its time is no latency"):
         measure(model, DEVICE, threads=1)
     assert not phone.log
-
-
-def test_peak_memory_and_load_time_of_this_machine(compiled, monkeypatch):
-    monkeypatch.setattr("compiler.measure.UNSTABLE_SPREAD", float("inf"))
-    latency: Latency = measure(compiled, threads=1, runs=20)
-    assert 0.1 < latency.peak_memory_mb < 100  # not this process's
-    assert latency.load_ms > 0
-    assert latency.conditions is None
