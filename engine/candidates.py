@@ -117,8 +117,9 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     return BuildRequest(program, samples, settings.device, settings.precision, tolerance, shorter)
 
 
-def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = never) -> dict[str, float]:
-    """Metrics of a compiled model on the dev split, the main one first: of what ships, whatever its precision.
+def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = never, device: str = HOST) -> dict[str, float]:
+    """Metrics of a compiled model on the dev split, the main one first: of what ships, whatever its precision. It answers on the device
+    that it was compiled for: this machine, or a connected phone.
 
     Raises:
         UsageError: unknown task or teacher.
@@ -134,7 +135,7 @@ def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = n
     tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
     rows = encode(tokenizer, texts_of(task, "dev"), settings.seq_len)
     answers = []
-    with _answering(folder, settings, should_stop) as (answer, at_once):
+    with _answering(folder, device, settings.threads, should_stop) as (answer, at_once):
         for start in range(0, len(rows), at_once):
             if should_stop():
                 raise Cancelled("stopped while the compiled model was scored")
@@ -144,18 +145,20 @@ def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = n
 
 
 @contextmanager
-def _answering(folder: Path, settings: Settings, should_stop: ShouldStop) -> Iterator[tuple[Callable[..., np.ndarray], int]]:
+def _answering(
+    folder: Path, device: str, threads: int | None, should_stop: ShouldStop
+) -> Iterator[tuple[Callable[..., np.ndarray], int]]:
     """What answers token ids where the compiled model runs, and how many sentences to ask it at once."""
-    if settings.device != HOST:
+    if device != HOST:
         from compiler.phone.model import PhoneModel
 
-        phone = PhoneModel(folder, settings.device, settings.threads)
+        phone = PhoneModel(folder, device, threads)
         yield partial(phone.run, should_stop=should_stop), SCORED_AT_ONCE_ON_PHONE
         return
     from compiler.isa import cores
     from compiler.session import Session
 
-    with Session(folder, settings.threads or cores()) as session:
+    with Session(folder, threads or cores()) as session:
 
         def answer(*inputs: np.ndarray) -> np.ndarray:
             with busy():

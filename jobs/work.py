@@ -123,7 +123,7 @@ def make_bundle(job: Job) -> dict[str, Any]:
         if latency["latency_ms"] > job.settings.latency_ms:
             return result
         job.progress(f"{job.title}: scoring the compiled model on the dev split")
-        metrics = score_compiled(built.folder, job.settings, job.should_stop)
+        metrics = score_compiled(built.folder, job.settings, job.should_stop, job.settings.device)
         result |= {"accuracy": next(iter(metrics.values())), "metrics": metrics}
         shorter = measure_lengths(
             built.folder,

@@ -80,10 +80,10 @@ def device_names() -> list[str]:
 
 def measurable_names() -> list[str]:
     """Those that latency can be had on: this machine, and the phones that are connected."""
-    from compiler.phone.choose import connected, recognised
+    from compiler.phone.choose import connected, may_be_timed, recognised
 
     try:
-        phones = [each.facts for each in connected()[0]]
+        phones = [each.facts for each in connected()[0] if may_be_timed(each.facts)]
     except MeasureError:
         return [HOST]
     return list(dict.fromkeys([HOST, *(name for facts in phones for name in recognised(facts))]))

@@ -51,7 +51,7 @@ def find_phone(device: str) -> Connected:
     if not ready:
         raise DeviceLost(_absent(listed, serial))
     known = [Connected(each, read_facts(each)) for each in ready]
-    real = [each for each in known if not each.facts.is_emulated] if not emulated_allowed() else known
+    real = [each for each in known if may_be_timed(each.facts)]
     if not real:
         raise MeasureError(
             f"{known[0].title} is an emulator, and its time is no latency; connect a phone, or set {EMULATED_VARIABLE}=1 for "
@@ -119,8 +119,9 @@ def differences(device: Device, facts: Facts) -> str:
     return f"it has {_written(seen)}, {device.name} {_written(expected)}" if unlike else ""
 
 
-def emulated_allowed() -> bool:
-    return os.environ.get(EMULATED_VARIABLE) == "1"
+def may_be_timed(facts: Facts) -> bool:
+    """A phone; an emulator only where `POCKETFORMER_EMULATED=1` asks for its times, and they are labelled."""
+    return not facts.is_emulated or os.environ.get(EMULATED_VARIABLE) == "1"
 
 
 def remedy(phone: Phone) -> str:

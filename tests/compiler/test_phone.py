@@ -171,7 +171,9 @@ def test_an_emulator_is_refused_unless_it_is_asked_for(phone, monkeypatch):
     with pytest.raises(UsageError, match=r"Double, Android 12 \(.*\) is an emulator, and its time is no latency"):
         check_measurable("phone-double")
     assert not is_measurable("phone-double")
+    assert measurable_names() == ["host"]
     monkeypatch.setenv("POCKETFORMER_EMULATED", "1")
+    assert measurable_names() == ["host", "phone-double"]
     assert find_phone("phone-double").phone.serial == phone.serial
     assert find_phone(f"phone-double@{phone.serial}").phone.serial == phone.serial
 
