@@ -76,8 +76,7 @@ def wait_until(condition, timeout_s=30.0) -> None:
 
 
 def test_a_measurement_says_where_it_is_from_and_under_what_conditions(phone, model):
-    (phone.folder / "dumpsys").mkdir()
-    (phone.folder / "dumpsys" / "thermalservice").write_text(THERMAL)
+    phone.set_service("thermalservice", THERMAL)
     latency = measure(model, DEVICE, threads=1)
     assert latency.source == "emulated"
     assert latency.threads == 1
