@@ -31,8 +31,9 @@ def tasks() -> dict[str, TaskInfo]:
     return {info.name: info for info in task_names()}
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_data(show_spinner=False, ttl=30)
 def devices() -> list[str]:
+    """This machine, and phones as they are connected and taken away."""
     from compiler.devices import measurable_names
 
     return measurable_names()

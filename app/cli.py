@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
     search = _add(commands, "search", "search architectures for a task, a device and a latency target")
     search.add_argument("--task", help="a GLUE task, a generated task, or a CSV/Parquet file as FILE?text=COLUMN&label=COLUMN")
-    search.add_argument("--device", help="where latency is measured (host: this machine)")
+    search.add_argument("--device", help="where latency is measured: host, this machine; or a connected phone")
     search.add_argument("--latency-ms", type=float, metavar="MS", help="required latency, batch 1")
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
@@ -98,8 +98,16 @@ def parser() -> argparse.ArgumentParser:
     trials.add_argument("--csv", metavar="FILE", help="write them as CSV")
 
     devices = _add(commands, "devices", "the phones and boards that models can be compiled for")
-    devices.add_argument("action", nargs="?", default="list", choices=("list", "add"), help="list; add FILE: one of your own")
-    devices.add_argument("file", nargs="?", metavar="FILE", help="a TOML file, named as the device is to be called")
+    devices.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        choices=("list", "check", "add"),
+        help="list; check NAME: is it connected and fit to be timed; add FILE: one of your own",
+    )
+    devices.add_argument(
+        "which", nargs="?", metavar="NAME|FILE", help="a device; or a TOML file, named as the device is to be called"
+    )
 
     serve = commands.add_parser("serve", help="broker, store, workers and web page, in the foreground")
     serve.add_argument("--port", type=int, default=8501)
@@ -167,7 +175,9 @@ def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: 
 
 
 def _add_build_options(command: argparse.ArgumentParser, seq_len_help: str) -> None:
-    command.add_argument("--device", default="host", help="host: this machine; `pocketformer devices` lists the others")
+    command.add_argument(
+        "--device", default="host", help="host: this machine; `pocketformer devices` lists the others; NAME@SERIAL: that phone"
+    )
     command.add_argument("--precision", default="fp32", help=PRECISION_HELP)
     command.add_argument("--seq-len", type=_lengths, metavar="TOKENS", help=seq_len_help)
     command.add_argument("--threads", type=int)

@@ -59,9 +59,10 @@ class Bundle:
         return tuple(self.model.get("seq_lens", (self.seq_len,)))
 
 
-def file_name(task: str, architecture: str, device: str, latency_ms: float) -> str:
-    """`pocketformer-<task>-<architecture>-<device>@<latency>ms.zip`, with characters that every file system takes."""
-    name = f"pocketformer-{task}-{architecture}-{device}@{latency_ms:.2f}ms.zip"
+def file_name(task: str, architecture: str, device: str, latency_ms: float, source: str = "measured") -> str:
+    """`pocketformer-<task>-<architecture>-<device>@<latency>ms.zip`, with characters that every file system takes. Before `.zip` stands where
+    the latency is from, if it was not measured."""
+    name = f"pocketformer-{task}-{architecture}-{device}@{latency_ms:.2f}ms{'' if source == 'measured' else f'-{source}'}.zip"
     return "".join(c if c.isalnum() or c in "-_.@" else "_" for c in name)
 
 

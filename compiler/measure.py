@@ -4,11 +4,12 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compiler.devices import check_measurable
+from compiler.devices import HOST, check_device
 from compiler.isa import cores
 from compiler.process import module_environment
 from compiler.quiet import ShouldStop, never, quiet
@@ -20,6 +21,25 @@ UNSTABLE_SPREAD = 0.35  # (p90 - p10) / median above which a measurement is take
 MOST_WAITED = 0.3  # share of the time that others had the cores; with two pages open on this machine, up to 0.2
 POLL_S = 0.1
 BENCH_TIMEOUT_S = 300
+MEASURED = "measured"
+EMULATED = "emulated"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a phone was like before and after its runs.
+
+    Attributes:
+        phone: model and Android version.
+        cores: that threads were pinned to, one each; none where the phone does not tell their clocks.
+        temperature_c: of its warmest core, or of its battery where it does not tell; None where it tells neither.
+        allowed_mhz: the highest clock that the fastest of these cores was allowed.
+    """
+
+    phone: str
+    cores: tuple[int, ...]
+    temperature_c: tuple[float | None, float | None]
+    allowed_mhz: tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -27,10 +47,13 @@ class Latency:
     """Milliseconds of one inference, batch 1.
 
     Attributes:
-        source: 'measured' on the device itself.
+        source: `MEASURED` on the device itself; or `EMULATED`, which is no latency, where `POCKETFORMER_EMULATED=1` allows it.
         cv: coefficient of variation, standard deviation / mean.
         waited: share of the time in which its threads were ready to run but other programs had their cores.
         gflops: 2 x multiply-accumulates a second, in 10^9, at the median; None where the model's FLOPs are not known.
+        load_ms: until the model was ready, its weights mapped, not read; None of other runtimes.
+        peak_memory_mb: resident memory of its process, mapped weights included, the most there was; None of other runtimes.
+        conditions: of a phone.
     """
 
     median_ms: float
@@ -42,6 +65,9 @@ class Latency:
     cv: float
     gflops: float | None = None
     waited: float = 0.0
+    load_ms: float | None = None
+    peak_memory_mb: float | None = None
+    conditions: Conditions | None = None
 
     @property
     def spread(self) -> float:
@@ -58,27 +84,32 @@ def measure(
     should_stop: ShouldStop = never,
     tokens: int | None = None,
 ) -> Latency:
-    """Time what `compiler.build.build` made, with nothing of ours running beside it.
+    """Time what `compiler.build.build` made, with nothing of ours running beside it; on a phone, over adb.
 
     Args:
         tokens: of the sentence, which takes the shortest sequence length that it fits; None: the model's longest.
-        threads: None takes the physical cores that this process may use.
+        threads: None takes the physical cores that this process may use, of a phone those that are not its slowest.
         runs: None takes as many as two seconds do, and at least 100.
 
     Raises:
-        UsageError: unknown device, or none that can be measured.
-        MeasureError: the program fails, the sentence is too long for the model, or latency stays unstable after several attempts.
+        UsageError: unknown device.
+        MeasureError: the program fails, the sentence is too long for the model, or latency stays unstable after several attempts; no
+            phone that is the device is connected, or it went away and did not come back.
         Cancelled: `should_stop()` turned true.
     """
-    check_measurable(device)
-    count = threads or cores()
-    command = [folder / "bench", "--weights", folder / "weights.bin", "--threads", count, "--warmup", warmup]
-    command += [] if runs is None else ["--runs", runs]
+    check_device(device)
+    options: list[object] = ["--warmup", warmup]
+    options += [] if runs is None else ["--runs", runs]
     facts = json.loads((folder / "plan.json").read_text())
     flops = facts["flops"]
     if tokens is not None and "programs" in facts:  # before there were several lengths, every sentence took the whole one
-        command += ["--tokens", tokens]
+        options += ["--tokens", tokens]
         flops = next((each["flops"] for each in facts["programs"] if each["seq_len"] >= tokens), flops)
+    if device != HOST:
+        from compiler.phone.timing import measure_on_phone
+
+        return measure_on_phone(folder, device, threads, options, flops, should_stop)
+    command = [folder / "bench", "--weights", folder / "weights.bin", "--threads", threads or cores(), *options]
     return steadiest(lambda: _once([str(word) for word in command], flops, should_stop), should_stop)
 
 
@@ -110,8 +141,13 @@ def measure_lengths(
     return latencies
 
 
-def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -> Latency:
-    """The first steady attempt, each on a quiet machine. Where programs or, on a virtual machine, other guests interrupt runs at
+def steadiest(
+    attempt: Callable[[], Latency],
+    should_stop: ShouldStop = never,
+    alone: Callable[[ShouldStop], AbstractContextManager[None]] = quiet,
+    where: str = "this machine",
+) -> Latency:
+    """The first steady attempt, each on a quiet machine (or what else `alone` holds, and messages call `where`). Where programs or, on a virtual machine, other guests interrupt runs at
     random, the spread widens but the fastest medians hardly move: when the two lowest agree, the lower one is taken, spread and
     all. An attempt during which others had the cores for more than `MOST_WAITED` never counts, as it may be slow and steady.
 
@@ -122,7 +158,7 @@ def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -
     waited = 0.0
     for pause_s in PAUSES_S:
         time.sleep(pause_s)
-        with quiet(should_stop):
+        with alone(should_stop):
             latency = attempt()
         waited = max(waited, latency.waited)
         if latency.waited > MOST_WAITED:
@@ -135,9 +171,7 @@ def steadiest(attempt: Callable[[], Latency], should_stop: ShouldStop = never) -
     if not seen:
         raise MeasureError(f"other programs had the cores {waited:.0%} of the time; end them, or measure later")
     medians = ", ".join(f"{each.median_ms:.2f}" for each in seen)
-    raise MeasureError(
-        f"latency is unstable: medians of {medians} ms in {len(seen)} attempts; end other programs on this machine"
-    )
+    raise MeasureError(f"latency is unstable: medians of {medians} ms in {len(seen)} attempts; end other programs on {where}")
 
 
 def latency_of(facts: dict[str, Any], flops: int | None) -> Latency:
@@ -147,10 +181,12 @@ def latency_of(facts: dict[str, Any], flops: int | None) -> Latency:
         p10_ms=facts["p10_ms"],
         p90_ms=facts["p90_ms"],
         runs=facts["runs"],
-        source="measured",
+        source=MEASURED,
         threads=facts["threads"],
         cv=facts["cv"],
         waited=facts.get("waited", 0.0),
+        load_ms=facts.get("load_ms"),
+        peak_memory_mb=facts.get("peak_memory_mb"),
         gflops=None if flops is None else flops / facts["median_ms"] / 1e6,
     )
 

@@ -48,6 +48,10 @@ class MeasureError(PocketformerError):
     """A latency could not be measured (device gone, unstable clock). Raised by `compiler.measure`."""
 
 
+class DeviceLost(MeasureError):
+    """A phone went away or stopped answering in the middle of work. Told apart from a failure, as a retry may help."""
+
+
 class Cancelled(PocketformerError):
     """Work was stopped because a user, or the search itself, no longer wants it. Never a failure."""
 

@@ -4,14 +4,17 @@ torch and the task's files are loaded by the first call, not by importing this m
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compiler.devices import HOST
 from compiler.precisions import FP32
 from compiler.quiet import ShouldStop, busy, never
 from data.errors import Cancelled
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 32  # of the task, in the compiler's numerical check
 SCORED_AT_ONCE = 16  # sentences between which a measurement may begin
+SCORED_AT_ONCE_ON_PHONE = 256
 
 
 @dataclass(frozen=True)
@@ -113,15 +117,15 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     return BuildRequest(program, samples, settings.device, settings.precision, tolerance, shorter)
 
 
-def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = never) -> dict[str, float]:
-    """Metrics of a compiled model on the dev split, the main one first: of what ships, whatever its precision.
+def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = never, device: str = HOST) -> dict[str, float]:
+    """Metrics of a compiled model on the dev split, the main one first: of what ships, whatever its precision. It answers on the device
+    that it was compiled for: this machine, or a connected phone.
 
     Raises:
         UsageError: unknown task or teacher.
+        MeasureError: the phone that is to answer is not connected, or went away and did not come back.
         Cancelled: `should_stop()` turned true.
     """
-    from compiler.isa import cores
-    from compiler.session import Session
     from data.tasks import evaluate, load_task
     from engine.problem import texts_of
     from engine.teacher import model_folder, read_tokenizer
@@ -131,14 +135,36 @@ def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = n
     tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
     rows = encode(tokenizer, texts_of(task, "dev"), settings.seq_len)
     answers = []
-    with Session(folder, settings.threads or cores()) as session:
-        for start in range(0, len(rows), SCORED_AT_ONCE):
+    with _answering(folder, device, settings.threads, should_stop) as (answer, at_once):
+        for start in range(0, len(rows), at_once):
             if should_stop():
                 raise Cancelled("stopped while the compiled model was scored")
-            batch = collate(rows[start : start + SCORED_AT_ONCE], pad_id(tokenizer), settings.seq_len)
-            with busy():
-                answers.append(session.run(*(tensor.numpy() for tensor in batch)))
+            batch = collate(rows[start : start + at_once], pad_id(tokenizer), settings.seq_len)
+            answers.append(answer(*(tensor.numpy() for tensor in batch)))
     return dict(evaluate(task, np.concatenate(answers)))
+
+
+@contextmanager
+def _answering(
+    folder: Path, device: str, threads: int | None, should_stop: ShouldStop
+) -> Iterator[tuple[Callable[..., np.ndarray], int]]:
+    """What answers token ids where the compiled model runs, and how many sentences to ask it at once."""
+    if device != HOST:
+        from compiler.phone.model import PhoneModel
+
+        phone = PhoneModel(folder, device, threads)
+        yield partial(phone.run, should_stop=should_stop), SCORED_AT_ONCE_ON_PHONE
+        return
+    from compiler.isa import cores
+    from compiler.session import Session
+
+    with Session(folder, threads or cores()) as session:
+
+        def answer(*inputs: np.ndarray) -> np.ndarray:
+            with busy():
+                return session.run(*inputs)
+
+        yield answer, SCORED_AT_ONCE
 
 
 def _finished(report: Path, weights: Path, asked: Mapping[str, Any]) -> CandidateResult | None:

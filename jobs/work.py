@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data.errors import Cancelled, MeasureError
+from data.errors import Cancelled, DeviceLost, MeasureError
 from data.home import subfolder
 from data.store import ArtifactRef, Command, Measurement, Store
 from engine.architecture import Architecture
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What else runs on a machine comes and goes; a candidate that may be trained already is worth a second look.
 MEASURE_TRIES = 3
 MEASURE_PAUSE_S = 20.0
+DEVICE_AWAY_S = 600.0  # that a phone may be unplugged for, as while the best candidate was trained for hours
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def make_bundle(job: Job) -> dict[str, Any]:
         if latency["latency_ms"] > job.settings.latency_ms:
             return result
         job.progress(f"{job.title}: scoring the compiled model on the dev split")
-        metrics = score_compiled(built.folder, job.settings, job.should_stop)
+        metrics = score_compiled(built.folder, job.settings, job.should_stop, job.settings.device)
         result |= {"accuracy": next(iter(metrics.values())), "metrics": metrics}
         shorter = measure_lengths(
             built.folder,
@@ -149,12 +150,14 @@ def _pack(
 ) -> Path:
     """The bundle with its description."""
     from compiler.bundle import file_name, write_bundle
+    from compiler.devices import HOST, find_device, split_serial
     from data.tasks import load_task
     from engine.teacher import model_folder, read_tokenizer
 
     settings, payload = job.settings, job.command.payload
     task = load_task(settings.task)
     short_name = Path(settings.task.split("?")[0]).stem
+    device = split_serial(settings.device)[0]
     measured = {"median_ms": latency["latency_ms"], **{k: v for k, v in latency.items() if k != "latency_ms"}}
     description = {
         "architecture": str(job.architecture),
@@ -166,7 +169,8 @@ def _pack(
             "metric": task.metric,
         },
         "teacher": settings.teacher,
-        "device": settings.device,
+        "device": device,
+        "system": None if device == HOST else find_device(device).system,
         "precision": settings.precision,
         "seq_len": settings.seq_len,
         "seq_lens": built.seq_lens,
@@ -184,7 +188,7 @@ def _pack(
         "run_id": job.command.run_id,
         "trial": job.command.trial,
     }
-    name = file_name(short_name, str(job.architecture), settings.device, latency["latency_ms"])
+    name = file_name(short_name, str(job.architecture), device, latency["latency_ms"], latency["source"])
     job.progress(f"{job.title}: writing {name}")
     tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
     return write_bundle(built.folder, job.folder / name, description, tokenizer.to_str())
@@ -234,35 +238,42 @@ def _build(job: Job, weights: Path | None, folder: Path) -> "Built":
 
 
 def _measure(job: Job, folder: Path) -> dict[str, Any]:
-    from compiler.measure import measure
+    from compiler.devices import HOST, split_serial
+    from compiler.measure import EMULATED, measure
+    from compiler.phone.choose import where
 
     settings = job.settings
-    job.progress(f"{job.title}: waiting for quiet cores, then timing it")
-    for tries_left in reversed(range(MEASURE_TRIES)):
+    tries_left, patient_until = MEASURE_TRIES, time.monotonic() + DEVICE_AWAY_S
+    while True:
         try:
+            place = "" if settings.device == HOST else where(settings.device)
+            job.progress(f"{job.title}: {f'timing it on {place}' if place else 'waiting for quiet cores, then timing it'}")
             latency: Latency = measure(folder, settings.device, settings.threads, should_stop=job.should_stop)
             break
         except MeasureError as error:
-            if not tries_left:
+            is_away = isinstance(error, DeviceLost)
+            tries_left -= not is_away
+            if not tries_left or (is_away and time.monotonic() > patient_until):
                 raise
             job.progress(f"{job.title}: trying again in {MEASURE_PAUSE_S:.0f} s, as {error}")
             _wait(MEASURE_PAUSE_S, job.should_stop)
-    job.store.add_measurement(
-        Measurement(
-            architecture=str(job.architecture),
-            device=settings.device,
-            precision=settings.precision,
-            threads=latency.threads,
-            seq_len=settings.seq_len,
-            median_ms=latency.median_ms,
-            p10_ms=latency.p10_ms,
-            p90_ms=latency.p90_ms,
-            runs=latency.runs,
-            source=latency.source,
-            run_id=job.command.run_id,
-            trial=job.command.trial,
+    if latency.source != EMULATED:  # which is no latency: the store takes none
+        job.store.add_measurement(
+            Measurement(
+                architecture=str(job.architecture),
+                device=split_serial(settings.device)[0],
+                precision=settings.precision,
+                threads=latency.threads,
+                seq_len=settings.seq_len,
+                median_ms=latency.median_ms,
+                p10_ms=latency.p10_ms,
+                p90_ms=latency.p90_ms,
+                runs=latency.runs,
+                source=latency.source,
+                run_id=job.command.run_id,
+                trial=job.command.trial,
+            )
         )
-    )
     facts = asdict(latency)
     return {"latency_ms": facts.pop("median_ms"), **facts}
 

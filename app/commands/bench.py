@@ -1,6 +1,7 @@
 """`pocketformer bench`: latency of a model or a bundle, beside other runtimes in the same run."""
 
 from argparse import Namespace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.models import BundledModel, Figures, check_batch
 from app.terminal import Progress, table
-from compiler.bundle import read_bundle
-from compiler.devices import check_measurable
+from compiler.bundle import Bundle, read_bundle
+from compiler.devices import HOST, check_measurable
 from data.errors import UsageError
 from data.home import subfolder
 from engine.architecture import DEFAULT_SEQ_LEN
@@ -31,9 +32,15 @@ def run(args: Namespace) -> dict[str, Any]:
     check_batch(args.batch)
     peers = tuple(name for name in args.against.split(",") if name)
     check_peers(peers)
+    if peers and args.device != HOST:
+        raise UsageError(f"--against times other runtimes on this machine alone; leave it, or --device {args.device}, away")
     if args.runs is not None and args.runs < ROUNDS:
         raise UsageError(f"--runs {args.runs}: give at least {ROUNDS}")
     progress = Progress()
+    if args.device != HOST:
+        from compiler.phone.choose import where
+
+        progress.log(f"measuring on {where(args.device)}")
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
         architecture, seq_lens, timers = _timers(args, peers, Path(scratch), progress)
         rounds = in_turns(
@@ -47,9 +54,13 @@ def render(result: dict[str, Any]) -> str:
     rows = [("pocketformer", *_cells(result["latency_ms"]), "1.00")]
     rows += [(name, *_cells(peer), f"{peer['ratio']:.2f}") for name, peer in result["peers"].items()]
     title = f"{result['architecture']}, sequence length {result['seq_len']}, {result['threads']} threads"
-    share = (
-        f"{result['gflops']:.0f} GFLOP/s, {result['peak_fraction']:.0%} of this machine's peak of {result['peak_gflops']:.0f}"
-    )
+    share = f"{result['gflops']:.0f} GFLOP/s"
+    if result["peak_gflops"]:
+        share += f", {result['peak_fraction']:.0%} of this machine's peak of {result['peak_gflops']:.0f}"
+    if result["latency_source"] != "measured":
+        share += f"; {result['latency_source']}, which says nothing of a phone's latency"
+    if result["conditions"]:
+        share += f"\n{_conditions(result['conditions'])}"
     header = ("runtime", "median ms", "p10", "p90", "times ours")
     shorter = [(str(each["seq_len"]), *_cells(each)) for each in result["latency_by_length"][:-1]]
     lengths = f"\n{table(('pocketformer, tokens', 'median ms', 'p10', 'p90'), shorter)}" if shorter else ""
@@ -71,6 +82,7 @@ def _timers(
         if args.fusion != "lp":
             raise UsageError(f"--fusion {args.fusion}: {args.model} is compiled already; give the model that it was made of")
         bundle = read_bundle(Path(args.model))
+        _check_made_for(args.device, bundle, args.model)
         architecture, folder = BundledModel(bundle), bundle.folder
         seq_lens = args.seq_len or bundle.seq_lens
         if seq_lens[-1] > bundle.seq_len:
@@ -99,6 +111,13 @@ def _timers(
     return architecture, seq_lens, timers
 
 
+def _check_made_for(device: str, bundle: Bundle, path: str) -> None:
+    made_for = bundle.model["device"]
+    on_android = bundle.model.get("system") == "android"
+    if on_android == (device == HOST):
+        raise UsageError(f"{path} is compiled for {made_for}; take --device {made_for}, or compile its model for {device}")
+
+
 def _ours(tokens: int) -> str:
     return f"pocketformer, {tokens} tokens"
 
@@ -125,7 +144,8 @@ def _result(
     ours, seq_len = figures.pop("pocketformer"), seq_lens[-1]
     by_length = [{"seq_len": tokens, **figures.pop(_ours(tokens))} for tokens in seq_lens[:-1]]
     threads = rounds["pocketformer"][0].threads
-    peak = peak_gflops(threads)
+    peak = peak_gflops(threads) if args.device == HOST else None
+    last = rounds["pocketformer"][-1]
     gflops = architecture.flops(seq_len) / 1e6 / ours["median"]
     return {
         "model": args.model,
@@ -138,10 +158,23 @@ def _result(
         "latency_source": rounds["pocketformer"][0].source,
         "gflops": gflops,
         "peak_gflops": peak,
-        "peak_fraction": gflops / peak,
+        "peak_fraction": gflops / peak if peak else None,
+        "cv": max(latency.cv for latency in rounds["pocketformer"]),
+        "load_ms": last.load_ms,
+        "peak_memory_mb": last.peak_memory_mb,
+        "conditions": asdict(last.conditions) if last.conditions else None,
         "peers": {name: {**peer, "ratio": peer["median"] / ours["median"]} for name, peer in figures.items()},
     }
 
 
 def _cells(figures: dict[str, float]) -> tuple[str, str, str]:
     return f"{figures['median']:.2f}", f"{figures['p10']:.2f}", f"{figures['p90']:.2f}"
+
+
+def _conditions(phone: dict[str, Any]) -> str:
+    cores = ", ".join(map(str, phone["cores"])) or "any"
+    change = [
+        " to ".join("?" if value is None else f"{value:.0f}" for value in phone[name])
+        for name in ("temperature_c", "allowed_mhz")
+    ]
+    return f"{phone['phone']}; cores {cores}; {change[0]} °C, up to {change[1]} MHz, before and after"

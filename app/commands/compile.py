@@ -9,7 +9,7 @@ from typing import Any
 from app.models import check_batch
 from app.terminal import Progress, table
 from compiler.bundle import write_bundle
-from compiler.devices import HOST, check_device, find_device, measurable_names
+from compiler.devices import HOST, check_device, find_device, is_measurable, split_serial
 from compiler.lengths import USUAL_SEQ_LENS
 from compiler.targets import check_precision
 from data.home import subfolder
@@ -39,7 +39,7 @@ def run(args: Namespace) -> dict[str, Any]:
         )
         built = build(request, Path(scratch) / "built", log=progress.log)
         by_length = []
-        if args.device in measurable_names():
+        if is_measurable(args.device):
             progress.log("timing it")
             by_length = measure_lengths(built.folder, built.seq_lens, args.device, args.threads, log=progress.log)
         timed = {each["seq_len"]: each for each in by_length}.get(built.seq_lens[-1])
@@ -48,7 +48,7 @@ def run(args: Namespace) -> dict[str, Any]:
             "architecture": str(reference.architecture),
             "model": args.model,
             "task": None,
-            "device": args.device,
+            "device": split_serial(args.device)[0],
             "system": None if args.device == HOST else find_device(args.device).system,
             "precision": args.precision,
             "seq_len": built.seq_lens[-1],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.devices.cpus import CPUS, Cpu
-from data.errors import UsageError
+from data.errors import MeasureError, UsageError
 from data.home import home
 
 HOST = "host"
@@ -79,8 +79,20 @@ def device_names() -> list[str]:
 
 
 def measurable_names() -> list[str]:
-    """Those that latency can be had on."""
-    return [HOST]
+    """Those that latency can be had on: this machine, and the phones that are connected."""
+    from compiler.phone.choose import connected, may_be_timed, recognised
+
+    try:
+        phones = [each.facts for each in connected()[0] if may_be_timed(each.facts)]
+    except MeasureError:
+        return [HOST]
+    return list(dict.fromkeys([HOST, *(name for facts in phones for name in recognised(facts))]))
+
+
+def split_serial(device: str) -> tuple[str, str]:
+    """The name, and the serial of the one phone that is meant: `galaxy-s20@R58N12ABCDE`. Without one, whichever is connected."""
+    name, _, serial = device.partition("@")
+    return name, serial
 
 
 def find_device(name: str) -> Device:
@@ -89,7 +101,7 @@ def find_device(name: str) -> Device:
         UsageError: no such device, or a file that does not describe one.
     """
     check_device(name)
-    path = next((path for path in _files() if path.stem == name), None)
+    path = next((path for path in _files() if path.stem == split_serial(name)[0]), None)
     if path is None:
         raise UsageError("host is this machine: `pocketformer bench` says what it can do")
     return read_device(path)
@@ -116,9 +128,11 @@ def add_device(path: Path) -> Device:
     """Keep a user's own device; it is known by its file's name from now on.
 
     Raises:
-        UsageError: as `read_device`, or a name that the catalogue has.
+        UsageError: as `read_device`, or a name that the catalogue has, or that none can have.
     """
     device = read_device(path)
+    if "@" in device.name:
+        raise UsageError(f"'{device.name}' has an @, which stands before a phone's serial; give the file another name")
     if device.name == HOST or (CATALOGUE / f"{device.name}.toml").exists():
         raise UsageError(f"'{device.name}' is in the catalogue; give the file another name")
     own = _own_folder()
@@ -134,21 +148,32 @@ def check_device(name: str) -> None:
     Raises:
         UsageError: no such device; the message lists them.
     """
-    if name not in device_names():
+    if name != HOST and split_serial(name)[0] not in device_names()[1:]:
         raise UsageError(f"unknown device '{name}'; take {', '.join(device_names())}")
 
 
 def check_measurable(name: str) -> None:
     """
     Raises:
-        UsageError: no such device, or none that latency can be had on.
+        UsageError: no such device, or no phone that is it is connected; what to do.
     """
     check_device(name)
-    if name not in measurable_names():
-        raise UsageError(
-            f"latency on {name} cannot be measured from here yet; take {', '.join(measurable_names())}, or "
-            f"`pocketformer compile --device {name}` and run its `bench` there"
-        )
+    if name == HOST:
+        return
+    from compiler.phone.choose import find_phone
+
+    try:
+        find_phone(name)
+    except MeasureError as error:
+        raise UsageError(f"latency on {name} cannot be measured: {error}") from error
+
+
+def is_measurable(name: str) -> bool:
+    try:
+        check_measurable(name)
+    except UsageError:
+        return False
+    return True
 
 
 def _device(name: str, facts: dict[str, Any]) -> Device:

@@ -40,6 +40,16 @@ static double waited_ms(void) {
     return total;
 }
 
+/* The most memory that was resident; 0 where the kernel does not tell. What getrusage has would be the starting process's, if that was more. */
+static double peak_memory_mb(void) {
+    char line[128];
+    unsigned long kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "VmHWM: %lu", &kilobytes) != 1) {}
+    if (file) fclose(file);
+    return kilobytes / 1024.0;
+}
+
 static int ascending(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
 
 static double quantile(const double *sorted, int count, double part) {
@@ -192,9 +202,9 @@ int main(int count, char **words) {
     for (int run = 0; run < runs; run++) squares += (times_ms[run] - mean) * (times_ms[run] - mean);
     qsort(times_ms, (size_t)runs, sizeof *times_ms, ascending);
     printf("{\"median_ms\": %.6f, \"p10_ms\": %.6f, \"p90_ms\": %.6f, \"min_ms\": %.6f, \"mean_ms\": %.6f, \"cv\": %.6f, "
-           "\"waited\": %.4f, \"load_ms\": %.3f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d, \"instructions\": \"%s\"}\n",
+           "\"waited\": %.4f, \"load_ms\": %.3f, \"peak_memory_mb\": %.1f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d, \"instructions\": \"%s\"}\n",
            quantile(times_ms, runs, 0.5), quantile(times_ms, runs, 0.1), quantile(times_ms, runs, 0.9), times_ms[0], mean,
-           sqrt(squares / runs) / mean, waited, load_ms, runs, warmup, threads, tokens, seq_lens[taken],
+           sqrt(squares / runs) / mean, waited, load_ms, peak_memory_mb(), runs, warmup, threads, tokens, seq_lens[taken],
            pf_instructions(model));
     pf_free(model);
     free(sentence), free(out), free(times_ms);

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from compiler.devices import CATALOGUE, add_device, check_measurable, device_names, find_device, read_device
+from compiler.devices import CATALOGUE, add_device, device_names, find_device, read_device
 from compiler.targets import isas_of, threads_of
 from data.errors import UsageError
 
@@ -59,10 +59,3 @@ def test_what_a_description_lacks_is_named(before, after, message, tmp_path):
     with pytest.raises(UsageError, match=message) as raised:
         read_device(tmp_path / "odd.toml")
     assert "\n" not in str(raised.value).partition("(at line")[0]
-
-
-def test_a_phone_is_not_measured_from_here():
-    with pytest.raises(UsageError, match="latency on galaxy-s20 cannot be measured"):
-        check_measurable("galaxy-s20")
-    with pytest.raises(UsageError, match="unknown device 'galaxy-s2'"):
-        check_measurable("galaxy-s2")

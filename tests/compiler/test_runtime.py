@@ -140,6 +140,8 @@ def test_a_measurement(compiled, monkeypatch):
     assert latency.source == "measured"
     assert latency.threads == 2
     assert latency.gflops is not None
+    assert latency.load_ms > 0
+    assert 0.1 < latency.peak_memory_mb < 100  # not this process's
 
 
 def attempts(*medians_and_spreads, waited=()):

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from compiler.build import Built
 from compiler.measure import Latency
 from data.artifacts import Artifacts
-from data.errors import Cancelled, MeasureError
+from data.errors import Cancelled, DeviceLost, MeasureError
 from data.store import Command, Store
 from engine.architecture import Architecture
 from engine.search import fields_of_architecture
@@ -93,6 +93,19 @@ def test_a_measurement_that_stays_unstable_fails(job, built: Path, monkeypatch: 
     with pytest.raises(MeasureError, match="unstable"):
         measure_candidate(job("measure", folder=str(built)))
     assert len(calls) == 3
+
+
+def test_a_phone_that_is_away_is_waited_for_longer(job, built: Path, said: list[str], monkeypatch: pytest.MonkeyPatch):
+    measuring(monkeypatch, *[DeviceLost("no phone is connected")] * 5, LATENCY)
+    assert measure_candidate(job("measure", folder=str(built)))["latency_ms"] == 3.0
+    assert sum("no phone is connected" in line for line in said) == 5
+
+
+def test_a_phone_that_stays_away_is_a_failure(job, built: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(work, "DEVICE_AWAY_S", -1.0)
+    measuring(monkeypatch, DeviceLost("no phone is connected"))
+    with pytest.raises(MeasureError, match="no phone is connected"):
+        measure_candidate(job("measure", folder=str(built)))
 
 
 def test_waiting_to_measure_ends_when_it_is_no_longer_wanted(job, built: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,92 @@
+"""A compiled model's latency on a phone, by the protocol of `compiler.measure`."""
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from compiler.measure import EMULATED, Conditions, Latency, latency_of, steadiest
+from compiler.phone.choose import Connected, find_phone
+from compiler.phone.files import put
+from compiler.phone.heat import cool_down, read_heat
+from compiler.phone.running import alone, persistently, run_program
+from compiler.quiet import ShouldStop, never
+from compiler.targets import threads_of
+from data.errors import MeasureError
+
+EMULATED_RUNS = 5  # an emulator's times say nothing, however many they are
+THROTTLED_TRIES = 3
+
+
+def measure_on_phone(
+    folder: Path,
+    device: str,
+    threads: int | None,
+    options: Sequence[object],
+    flops: int,
+    should_stop: ShouldStop = never,
+) -> Latency:
+    """`compiler.measure.measure` on the connected phone that `device` means: pinned to its fastest cores, once it is cool.
+
+    Args:
+        options: of `bench`.
+
+    Raises:
+        MeasureError, Cancelled: as `compiler.measure.measure`.
+    """
+    found = find_phone(device)
+    cores = _cores(found, threads, threads_of(device))
+    count = len(cores) or threads or threads_of(device)
+
+    def attempt() -> Latency:
+        return persistently(found.phone, lambda: _timed(found, folder, cores, count, options, flops, should_stop), should_stop)
+
+    with alone(found.phone, should_stop):
+        if found.facts.is_emulated:
+            return replace(attempt(), source=EMULATED)
+        return steadiest(attempt, should_stop, lambda _: nullcontext(), where="the phone")
+
+
+def _timed(
+    found: Connected,
+    folder: Path,
+    cores: tuple[int, ...],
+    threads: int,
+    options: Sequence[object],
+    flops: int,
+    should_stop: ShouldStop,
+) -> Latency:
+    """One run of `bench` during which the phone was not slowed down."""
+    bench, weights = put(found.phone, [folder / "bench", folder / "weights.bin"], should_stop)
+    words = [bench, "--weights", weights, "--threads", threads, *options]
+    words += ["--cores", ",".join(map(str, cores))] if cores else []
+    words += ["--runs", EMULATED_RUNS] if found.facts.is_emulated and "--runs" not in options else []
+    for _ in range(THROTTLED_TRIES):
+        before = cool_down(found.phone, cores, should_stop)
+        output = run_program(found.phone, words, should_stop=should_stop)
+        after = read_heat(found.phone)
+        if not (held_back := after.held_back(cores)):
+            break
+    else:
+        raise MeasureError(
+            f"{found.phone.serial} slows down whenever it is timed: {held_back}; take it off its charger and let it cool"
+        )
+    conditions = Conditions(
+        phone=found.facts.title,
+        cores=cores,
+        temperature_c=(before.temperature_c, after.temperature_c),
+        allowed_mhz=(before.allowed_mhz(cores), after.allowed_mhz(cores)),
+    )
+    try:
+        return replace(latency_of(json.loads(output), flops), conditions=conditions)
+    except (ValueError, KeyError) as error:
+        raise MeasureError(f"{found.phone.serial} printed no latency: {output.strip()[:100]!r}") from error
+
+
+def _cores(found: Connected, asked: int | None, usual: int) -> tuple[int, ...]:
+    """The fastest cores, one a thread; none where the phone does not tell clocks."""
+    usable = sum(core.allowed for core in found.facts.cores)
+    if asked and usable and asked > usable:
+        raise MeasureError(f"{asked} threads are more than the {usable} cores that {found.title} gives a program; take fewer")
+    return found.facts.fastest(asked or usual)
