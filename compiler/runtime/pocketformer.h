@@ -22,6 +22,12 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
    the other threads - 1 are the workers'. For chips whose cores differ: give equal ones. */
 pf_model *pf_load_on(const char *weights_path, int threads, const int *cores);
 
+/* Lets this device's GPU run the model from now on, through its OpenCL library, in "fp32" or "fp16" (weights are halved when they are
+   copied); NULL goes back to the CPU. Takes a second or more: the GPU's driver compiles the kernels. 0; or -1 where there is no OpenCL, no
+   GPU, or the model was compiled without code for one: pf_error() says which, and the CPU goes on. In an Android app the manifest needs
+   <uses-native-library android:name="libOpenCL.so" android:required="false"/>, and the same for libOpenCL-pixel.so. */
+int pf_use_gpu(pf_model *model, const char *precision);
+
 void pf_free(pf_model *model);
 
 /* Text instead of token ids: a bundle's tokenizer/tokenizer.bin. NULL on failure: pf_error() says why. */
@@ -37,7 +43,7 @@ int pf_seq_len(const pf_model *model);
 /* The lengths that there are kernels for, ascending, the last of them pf_seq_len(); *count says how many. They live with the model. */
 const int *pf_seq_lens(const pf_model *model, int *count);
 int pf_outputs(const pf_model *model);
-/* The instruction set that was chosen for this processor. It lives with the model. */
+/* The instruction set that was chosen for this processor, or the GPU that runs the model. It lives with the model. */
 const char *pf_instructions(const pf_model *model);
 
 /* The calling thread's last error, one line. */
