@@ -122,15 +122,18 @@ static int answer_text(pf_model *model, const char *path, const char *text, cons
     return failed;
 }
 
-/* A static program cannot open the GPU's library: the other one, which lies beside it, goes on. Where there is none this one does. */
-static void become_gpu_bench(char **words) {
+/* A static program cannot open the GPU's library: the other one, which lies beside it, goes on. 0 where this is it, -1 where it does not
+   start. */
+static int become_gpu_bench(char **words) {
     static const char name[] = "bench-gpu";
     const char *slash = strrchr(words[0], '/'), *own = slash ? slash + 1 : words[0];
     char path[4096];
-    if (!strcmp(own, name)) return;
+    if (!strcmp(own, name)) return 0;
     snprintf(path, sizeof path, "%.*s%s", (int)(own - words[0]), words[0], name);
     words[0] = path;
     execv(path, words);
+    fprintf(stderr, "the CPU runs it: %s does not start here; compile --gpu makes it\n", path);
+    return -1;
 }
 
 int main(int count, char **words) {
@@ -162,7 +165,7 @@ int main(int count, char **words) {
     }
     if (!threads) threads = core_count ? core_count : 1;
     if (!weights || !inputs != !outputs || !text != !tokenizer || (pair && !text) || (core_count && threads > core_count)) return wrong_use();
-    if (gpu) become_gpu_bench(words);
+    if (gpu && become_gpu_bench(words)) gpu = 0;
     double load_start = now_ms();
     pf_model *model = core_count ? pf_load_on(weights, threads, cores) : pf_load(weights, threads);
     if (!model) {

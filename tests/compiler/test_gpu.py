@@ -114,7 +114,7 @@ def test_a_model_without_code_for_gpus_says_so(compiled):
     assert not (compiled / "bench-gpu").exists()
     with Session(compiled) as session, pytest.raises(CompileError, match="no code for GPUs: compile it with --gpu"):
         session.use_gpu()
-    assert "compile it with --gpu" in bench(compiled, "--gpu")[1]
+    assert bench(compiled, "--gpu")[1] == f"the CPU runs it: {compiled}/bench-gpu does not start here; compile --gpu makes it\n"
 
 
 def test_code_for_gpus_goes_with_fp32(request_of, tmp_path):
