@@ -18,10 +18,10 @@ __kernel void KERNEL(TENSOR(qkv),
     for (uint key = item; key < keys; key += ITEMS) {
         __global const stored *row = qkv + key * stride + width;
         float sums[QUERIES];
-        for (uint query = 0; query < QUERIES; query++) sums[query] = 0;
+        EACH(query, QUERIES) sums[query] = 0;
         for (uint column = 0; column < HEAD_SIZE; column += 4) {
             const float4 four = load_some(row + column, COLUMNS_FROM(column));
-            for (uint query = 0; query < QUERIES; query++)
+            EACH(query, QUERIES)
                 sums[query] += dot(load_some(qkv + (first + query) * stride + column, COLUMNS_FROM(column)), four);
         }
 #ifdef MASK
@@ -29,7 +29,7 @@ __kernel void KERNEL(TENSOR(qkv),
 #else
         const float mask = 0;
 #endif
-        for (uint query = 0; query < QUERIES; query++) scores[query][key] = sums[query] + mask;
+        EACH(query, QUERIES) scores[query][key] = sums[query] + mask;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 

@@ -10,10 +10,10 @@ __kernel void KERNEL(TENSOR(left), TENSOR(right), RESULT(y), const uint rows, co
     left += left_at + (group * rows + row) * stride;
     right += right_at + group * right_rows * width + column;
     float4 sums[TILE_ROWS];
-    for (uint index = 0; index < TILE_ROWS; index++) sums[index] = 0;
+    EACH(index, TILE_ROWS) sums[index] = 0;
     for (uint k = 0; k < depth; k++) {
         const float4 four = load_some(right + k * width, count);
-        for (uint index = 0; index < TILE_ROWS; index++)
+        EACH(index, TILE_ROWS)
             sums[index] += LOAD(left, min(index, height - 1) * stride + k) * four;
     }
     for (uint index = 0; index < height; index++) store_some(sums[index], y + y_at + (group * rows + row + index) * width + column, count);

@@ -30,6 +30,8 @@ typedef float stored;
 #define TOKENS(name) __global const int *restrict name, const uint name##_at
 #define RESULT(name) __global stored *restrict name, const uint name##_at
 #define IN_GROUPS(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
+/* A loop over a register tile: its arrays are registers only where it is unrolled. */
+#define EACH(index, count) _Pragma("unroll") for (uint index = 0; index < (count); index++)
 #define ITEMS 64 /* of a work-group: every GPU has so many, and it fills one wave of an Adreno or four warps of a Mali */
 
 /* The first `count` of four numbers, zeros after them. */

@@ -21,38 +21,38 @@ __kernel void KERNEL(TENSOR(x), TENSOR(weight), TENSOR(bias),
 
     float4 sums[TILE_ROWS];
     const float4 start = LOAD4(bias, bias_at + at_panel * panel + in_panel);
-    for (uint index = 0; index < TILE_ROWS; index++) sums[index] = start;
+    EACH(index, TILE_ROWS) sums[index] = start;
     uint k = 0;
 #ifdef HALF_ARITHMETIC
     for (; k + HALF_PRODUCTS <= depth; k += HALF_PRODUCTS) {
         half4 few[TILE_ROWS];
-        for (uint index = 0; index < TILE_ROWS; index++) few[index] = (half4)(0);
+        EACH(index, TILE_ROWS) few[index] = (half4)(0);
         for (uint step = k; step < k + HALF_PRODUCTS; step += 4) {
             const half4 w0 = vload4(0, weight + step * panel), w1 = vload4(0, weight + (step + 1) * panel);
             const half4 w2 = vload4(0, weight + (step + 2) * panel), w3 = vload4(0, weight + (step + 3) * panel);
-            for (uint index = 0; index < TILE_ROWS; index++) {
+            EACH(index, TILE_ROWS) {
                 const half4 four = vload4(0, x + index * stride + step);
                 few[index] = four.s0 * w0 + (four.s1 * w1 + (four.s2 * w2 + (four.s3 * w3 + few[index])));
             }
         }
-        for (uint index = 0; index < TILE_ROWS; index++) sums[index] += convert_float4(few[index]);
+        EACH(index, TILE_ROWS) sums[index] += convert_float4(few[index]);
     }
 #endif
     for (; k + 4 <= depth; k += 4) {
         const float4 w0 = LOAD4(weight, k * panel), w1 = LOAD4(weight, (k + 1) * panel);
         const float4 w2 = LOAD4(weight, (k + 2) * panel), w3 = LOAD4(weight, (k + 3) * panel);
-        for (uint index = 0; index < TILE_ROWS; index++) {
+        EACH(index, TILE_ROWS) {
             const float4 four = LOAD4(x, index * stride + k);
             sums[index] = four.s0 * w0 + (four.s1 * w1 + (four.s2 * w2 + (four.s3 * w3 + sums[index])));
         }
     }
     for (; k < depth; k++) {
         const float4 w = LOAD4(weight, k * panel);
-        for (uint index = 0; index < TILE_ROWS; index++) sums[index] += LOAD(x, index * stride + k) * w;
+        EACH(index, TILE_ROWS) sums[index] += LOAD(x, index * stride + k) * w;
     }
 
     const uint column = block * block_width + in_block, count = block_width - in_block;
-    for (uint index = 0; index < TILE_ROWS; index++) {
+    EACH(index, TILE_ROWS) {
         const uint at = (row + index) * width + column;
         float4 total = sums[index];
 #ifdef ACTIVATION

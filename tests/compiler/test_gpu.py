@@ -11,6 +11,7 @@ from elftools.elf.elffile import ELFFile
 from gpu_models import opencl, plan_of, rows_from, write
 from needs import need_folder, need_program
 from programs import weights
+from test_cross import BIONIC
 
 from compiler import isa, zig
 from compiler.arm import levels
@@ -130,6 +131,10 @@ void __libc_init(char **stack, void *unused, int (*main)(int, char **, char **),
 """
 
 
+def needed(elf):
+    return [tag.needed for tag in elf.get_section_by_name(".dynamic").iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
+
+
 def test_the_program_for_phones_opens_libraries(tmp_path):
     """Another libc stands in for Android's; where a phone has no OpenCL, it says so and goes on."""
     need_program(EMULATOR, PACKAGE)
@@ -137,16 +142,23 @@ def test_the_program_for_phones_opens_libraries(tmp_path):
     phone = levels(FP32)[-1]
     inputs, x = rows_from(weights(8, 8), 8)
     graph = Graph(inputs, Value("linear", (x, weights(8, 8), weights(8)), (8, 8)))
-    program, libraries = tmp_path / "bench-gpu", tmp_path / "lib"
-    zig.link_program([zig.RUNTIME / "bench.c", *write(plan_of(graph, phone), tmp_path)], program, phone)
+    program, library, libraries = tmp_path / "bench-gpu", tmp_path / "libpocketformer.so", tmp_path / "lib"
+    sources = write(plan_of(graph, phone), tmp_path)
+    zig.link_program([zig.RUNTIME / "bench.c", *sources], program, phone)
+    zig.link_shared(sources, library, phone, opens_libraries=True)
+    for path in (program, library):
+        with path.open("rb") as file:
+            assert needed(ELFFile(file)) == ["libc.so", "libdl.so"]
+    with library.open("rb") as file:
+        symbols = list(ELFFile(file).get_section_by_name(".dynsym").iter_symbols())
+    wanted = {each.name for each in symbols if each["st_shndx"] == "SHN_UNDEF" and each.name}
+    assert wanted <= BIONIC | {"dlclose", "dlopen", "dlsym", "getenv", "strcmp", "strcspn", "strstr"}, wanted
     with program.open("rb") as file:
         elf = ELFFile(file)
         segments = {part["p_type"]: part for part in elf.iter_segments()}
         assert segments["PT_INTERP"].get_interp_name() == "/system/bin/linker64"
         assert segments["PT_TLS"]["p_align"] >= 64
         assert all(part["p_align"] >= 16384 for part in elf.iter_segments() if part["p_type"] == "PT_LOAD")
-        needed = [tag.needed for tag in elf.get_section_by_name(".dynamic").iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
-    assert needed == ["libc.so", "libdl.so"]
     libraries.mkdir()
     (tmp_path / "libc.c").write_text(STANDS_IN)
     zig.link_shared([tmp_path / "libc.c"], libraries / "libc.so", levels(FP32, "linux")[-1])
