@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         compile_,
         "sequence lengths over one copy of the weights, 32,64,128 unless given; a sentence takes the shortest that it fits",
     )
+    compile_.add_argument("--gpu", action="store_true", help="also OpenCL code for the device's GPU, in fp32 and fp16")
     compile_.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle to write")
 
     aar = _add(commands, "aar", "a phone's bundle as one file for an Android app, called from Java or Kotlin")

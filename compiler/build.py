@@ -43,6 +43,8 @@ class BuildRequest:
             may be among them. Each is checked on the samples that fit it. None takes the usual ones, as far as the program allows.
         fusion: `lp` for LP-Fusion; `none` makes a kernel of every layer of computation, with the same schedules.
         seq_len: S that an ONNX file's sequence axis is fixed to; a .pt2 has its own.
+        gpu: whether OpenCL code for the device's GPU goes with it (`compiler.opencl`); it reads fp32's weights, so that is the precision, and
+            halves them itself where it is asked for fp16.
     """
 
     program: Path
@@ -53,6 +55,7 @@ class BuildRequest:
     seq_lens: tuple[int, ...] | None = ()
     fusion: str = "lp"
     seq_len: int = 128
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Built:
     """A compiled model.
 
     Attributes:
-        folder: model.so, bench, weights.bin, plan.json, pocketformer.h.
+        folder: model.so, bench, weights.bin, plan.json, pocketformer.h; with GPU code also bench-gpu.
         seq_lens: tokens, ascending: a sentence takes the shortest that it fits.
         kernels: kernel calls in one inference.
         kernels_compiled: kernels that the cache did not have.
@@ -103,6 +106,8 @@ def build(
     check_device(request.device)
     check_precision(request.device, request.precision)
     check_fusion(request.fusion)
+    if request.gpu and request.precision != FP32:
+        raise UsageError(f"code for GPUs goes with precision fp32, not {request.precision}; there it computes in fp16 if asked")
     for path in (request.program, request.samples):
         if not path.is_file():
             raise CompileError(f"{path} does not exist")

@@ -31,8 +31,9 @@ _COMPILED = {
     "plan.json": "plan.json",
     "pocketformer.h": "pocketformer.h",
 }
+_OPTIONAL = {"bench-gpu": "bench-gpu"}
 PHONE_FOLDER = "/data/local/tmp/pocketformer"
-_EXECUTABLE = {LIBRARY, "bench"}
+_EXECUTABLE = {LIBRARY, "bench", *_OPTIONAL}
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
         PocketformerError: the disk is full or the place is not writable.
     """
     description = {"format": FORMAT, **model_json}
-    members = {_COMPILED[name]: built_folder / name for name in _COMPILED}
+    members = {member: built_folder / name for name, member in _COMPILED.items()}
+    members |= {member: built_folder / name for name, member in _OPTIONAL.items() if (built_folder / name).exists()}
     table = _table(tokenizer_json)
     contents = {
         "model.json": (json.dumps(description, indent=2, sort_keys=True) + "\n").encode(),
@@ -191,7 +193,7 @@ def _readme(model: dict, takes_text: bool) -> str:
 
 Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and need no padding: the fewer tokens, the faster.
 
-{_how_to_use_in_an_app(model) if takes_text and model.get("system") == "android" else ""}## Check it
+{_how_to_use_in_an_app(model) if takes_text and model.get("system") == "android" else ""}{_gpu(model)}## Check it
     sha256sum --check {CHECKSUMS}
 """
 
@@ -199,8 +201,9 @@ Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and nee
 def _how_to_time(model: dict, threads: int) -> str:
     if model.get("system") != "android":
         return f"    ./bench --weights weights.bin --threads {threads}"
-    return f"""    adb push bench weights.bin {PHONE_FOLDER}/
-    adb shell chmod 755 {PHONE_FOLDER}/bench
+    programs = ["bench", *(_OPTIONAL if model.get("gpu") else ())]
+    return f"""    adb push {" ".join(programs)} weights.bin {PHONE_FOLDER}/
+    adb shell chmod 755 {" ".join(f"{PHONE_FOLDER}/{program}" for program in programs)}
     adb shell {PHONE_FOLDER}/bench --weights {PHONE_FOLDER}/weights.bin --threads {threads}"""
 
 
@@ -233,6 +236,22 @@ Scores are the {model["outputs"]} numbers that `pf_run` writes{f": {labels}, bef
 fails throws: IOException when a model is loaded, IllegalStateException when it is asked. Calls from several threads wait for each other.
 Android 10 or newer (minSdk 29) on a 64-bit Arm processor; an app holds one such file.
 
+"""
+
+
+def _gpu(model: dict) -> str:
+    if not model.get("gpu"):
+        return ""
+    manifest = """
+In an Android app the manifest needs this, or the app may not open the GPU's library:
+    <uses-native-library android:name="libOpenCL.so" android:required="false"/>
+    <uses-native-library android:name="libOpenCL-pixel.so" android:required="false"/>
+"""
+    return f"""## Run it on the GPU
+    if (pf_use_gpu(model, "fp16")) puts(pf_error()); /* or "fp32"; where there is no OpenCL the CPU goes on */
+
+`./bench --gpu` or `./bench --gpu fp16` times it there, with `bench-gpu` beside it.
+{manifest if model.get("system") == "android" else ""}
 """
 
 

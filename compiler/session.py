@@ -88,6 +88,18 @@ class Session:
         lengths = self._library.pf_seq_lens(self._model, ctypes.byref(count))
         return tuple(lengths[: count.value])
 
+    def use_gpu(self, precision: str = "fp32") -> str:
+        """From now on the GPU answers, in `fp32` or `fp16`. Its name.
+
+        Raises:
+            CompileError: why it cannot; the CPU goes on.
+        """
+        if not hasattr(self._library, "pf_use_gpu"):
+            raise CompileError("this model was compiled before models ran on GPUs: compile it again")
+        if self._library.pf_use_gpu(self._model, precision.encode()):
+            raise CompileError(self._error())
+        return str(self._library.pf_instructions(self._model).decode())
+
     def close(self) -> None:
         if self._model:
             self._library.pf_free(self._model)
@@ -115,6 +127,9 @@ class Session:
         if not self._one_length:
             library.pf_seq_lens.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)]
             library.pf_seq_lens.restype = _INT_POINTER
+        if hasattr(library, "pf_use_gpu"):
+            library.pf_use_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+            library.pf_instructions.argtypes, library.pf_instructions.restype = [ctypes.c_void_p], ctypes.c_char_p
         library.pf_free.argtypes, library.pf_free.restype = [ctypes.c_void_p], None
         for name in ("pf_seq_len", "pf_outputs"):
             getattr(library, name).argtypes = [ctypes.c_void_p]

@@ -29,6 +29,7 @@ from compiler.isa import Isa, cores
 from compiler.kernels import Kernel, compile_kernels, reading, spec_of
 from compiler.lengths import shorter_programs
 from compiler.load import load_graph
+from compiler.opencl.tables import gpu_plan_source
 from compiler.passes import fuse_layers
 from compiler.passes.half import halve
 from compiler.passes.quantize import quantize
@@ -51,6 +52,9 @@ LEVELLED = {
     AttentionFp16.kind,
 }  # kinds of kernels that are worth instructions which not every processor has
 RUNTIME_SOURCES = ("pool.c", "model.c", "cpu.c", "tokenizer.c", "text.c", "jni.c")
+GPU_SOURCES = ("gpu.c", "opencl.c")
+NO_GPU_SOURCES = ("no_gpu.c",)
+GPU_BENCH = "bench-gpu"
 
 
 def main() -> None:
@@ -95,7 +99,7 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     with ThreadPoolExecutor(1) as beside:
         written = beside.submit(plan.weights.write, folder / WEIGHTS)
         progress("linking")
-        _link(plan, isa, folder)
+        _link(plan, isa, folder, job["gpu"])
         written.result()
     original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
     tolerance = allowed(job["precision"], samples) if job["tolerance"] is None else job["tolerance"]
@@ -106,6 +110,8 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
         else:
             progress(f"comparing with {original}'s answers")
             error = check(model, samples, tolerance, original)
+        if job["gpu"]:
+            _check_gpu(model, samples, tolerance, original, progress)
     report = {
         "seq_lens": list(plan.seq_lens),
         "kernels": len(plan.longest.calls),
@@ -126,6 +132,23 @@ def _model(folder: Path, plan: Plan, device: str, isa: Isa) -> Iterator[Model | 
         yield EmulatedModel(folder, {each.seq_len: each.flops for each in plan.programs}, plan.outputs)
     else:
         yield None
+
+
+def _check_gpu(model: Model | None, samples: Samples, tolerance: float, original: str, progress: Callable[[str], None]) -> None:
+    """The same on this machine's GPU, where it is for one of this machine's kind and has one.
+
+    Raises:
+        CompileError: as `check`.
+    """
+    try:
+        if not isinstance(model, Session):
+            raise CompileError("nothing here has this device's GPU")
+        name = model.use_gpu()
+    except CompileError as error:
+        progress(f"the GPU's answers are not checked: {error}")
+    else:
+        progress(f"comparing with {original}'s answers on {name}")
+        check(model, samples, tolerance, original)
 
 
 def report_fusion(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
@@ -201,7 +224,8 @@ def _prepare_linker(isa: Isa) -> threading.Thread:
     return thread
 
 
-def _link(plan: Plan, isa: Isa, folder: Path) -> None:
+def _link(plan: Plan, isa: Isa, folder: Path, gpu: bool) -> None:
+    """The library, the `bench` that needs no other file, and with GPU code the one that can open the GPU's library."""
     objects = list(
         dict.fromkeys(kernel.object for program in plan.programs for call in program.calls for kernel in call.kernels)
     )
@@ -209,9 +233,18 @@ def _link(plan: Plan, isa: Isa, folder: Path) -> None:
         source = Path(scratch) / "plan.c"
         source.write_text(plan_source(plan))
         inputs = [*(zig.RUNTIME / name for name in RUNTIME_SOURCES), source, *objects]
+        alone = [*inputs, *(zig.RUNTIME / name for name in NO_GPU_SOURCES)]
+        with_gpu = alone
+        if gpu:
+            kernels = Path(scratch) / "gpu_plan.c"
+            kernels.write_text(gpu_plan_source(plan))
+            with_gpu = [*inputs, *(zig.RUNTIME / name for name in GPU_SOURCES), kernels]
+        bench = zig.RUNTIME / "bench.c"
         with ThreadPoolExecutor(1) as beside:
-            library = beside.submit(zig.link_shared, inputs, folder / LIBRARY, isa)
-            zig.link_static([zig.RUNTIME / "bench.c", *inputs], folder / "bench", isa)
+            library = beside.submit(zig.link_shared, with_gpu, folder / LIBRARY, isa, opens_libraries=gpu)
+            zig.link_static([bench, *alone], folder / "bench", isa)
+            if gpu:
+                zig.link_program([bench, *with_gpu], folder / GPU_BENCH, isa)
             library.result()
     shutil.copy(zig.RUNTIME / "pocketformer.h", folder)
 

@@ -20,12 +20,19 @@ ANDROID_PAGE_BYTES = 16384  # https://developer.android.com/guide/practices/page
 EMPTY_PROGRAM = "int main(void) { return 0; }\n"
 
 
-def link_shared(inputs: Sequence[Path], output: Path, isa: Isa, name: str = ANDROID_LIBRARY) -> None:
-    """A shared library for the libc of `isa`; its own names win over equal ones in the process that loads it. Android knows it by `name`."""
+def link_shared(
+    inputs: Sequence[Path], output: Path, isa: Isa, name: str = ANDROID_LIBRARY, *, opens_libraries: bool = False
+) -> None:
+    """A shared library for the libc of `isa`; its own names win over equal ones in the process that loads it. Android knows it by `name`.
+
+    Args:
+        opens_libraries: while it runs, which takes `libdl` beside libc.
+    """
     if isa.android:
-        _link_for_android(inputs, output, isa, name)
+        options = [*_shared(isa), f"-Wl,-soname,{name}"]
+        _link_for_android(inputs, output, isa, options, ["libc.so", *(["libdl.so"] if opens_libraries else [])])
     else:
-        _run([*_shared(isa), *map(str, inputs), "-lpthread", "-lm"], output)
+        _run([*_shared(isa), *map(str, inputs), "-lpthread", "-lm", *(["-ldl"] if opens_libraries else [])], output)
 
 
 def link_packed(folder: Path, output: Path, isa: Isa) -> None:
@@ -37,13 +44,24 @@ def link_packed(folder: Path, output: Path, isa: Isa) -> None:
     link_shared([packed], output, isa, output.name)
 
 
-def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa, name: str) -> None:
+def link_program(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
+    """A program that can open shared libraries: one that is not static, for the libc of `isa`."""
+    if isa.android:
+        # A library that names the dynamic linker and where to begin: position-independent programs are nothing else.
+        options = [*_shared(isa), "-Wl,-e,_start"]
+        _link_for_android([*inputs, RUNTIME / "android_start.c"], output, isa, options, ["libc.so", "libdl.so"])
+    else:
+        _run(["-target", isa.zig_shared, "-s", *map(str, inputs), "-lpthread", "-lm", "-ldl"], output)
+
+
+def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa, options: list[str], libraries: Sequence[str]) -> None:
     """Android's libc has no headers here. The runtime is compiled with musl's, whose types are the kernel's as Android's are, and linked
-    with nothing but the name of the libc that the phone has."""
+    with nothing but the names of the libraries that the phone has."""
     with tempfile.TemporaryDirectory(prefix="pocketformer-libc-") as folder:
-        empty, libc = Path(folder) / "empty.c", Path(folder) / "libc.so"
+        empty = Path(folder) / "empty.c"
         empty.write_text("")
-        _run([*_shared(isa), "-nostdlib", "-Wl,-soname,libc.so", str(empty)], libc)
+        for name in libraries:
+            _run([*_shared(isa), "-nostdlib", f"-Wl,-soname,{name}", str(empty)], Path(folder) / name)
         objects = []
         for number, source in enumerate(inputs):
             if source.suffix == ".c":  # without a libc to link there would be no headers either
@@ -51,8 +69,8 @@ def _link_for_android(inputs: Sequence[Path], output: Path, isa: Isa, name: str)
                 _run(["-target", isa.zig_shared, "-fPIC", "-fno-builtin-bcmp", "-c", str(source)], objects[-1])
             else:
                 objects.append(source)
-        android = ["-nostdlib", f"-Wl,-soname,{name}", f"-Wl,-z,max-page-size={ANDROID_PAGE_BYTES}"]
-        _run([*_shared(isa), "-s", *android, *map(str, objects), "-Wl,--no-as-needed", str(libc)], output)
+        android = ["-nostdlib", "-s", f"-Wl,-z,max-page-size={ANDROID_PAGE_BYTES}", "-Wl,--no-as-needed"]
+        _run([*options, *android, *map(str, objects), *(str(Path(folder) / name) for name in libraries)], output)
 
 
 def _shared(isa: Isa) -> list[str]:
@@ -72,11 +90,6 @@ def link_native(inputs: Sequence[Path], output: Path, *options: str) -> None:
 def link_plugin(inputs: Sequence[Path], output: Path) -> None:
     """A shared library for a program of this machine, which has what the library lacks."""
     _run(["-shared", "-fPIC", *map(str, inputs)], output)
-
-
-def link_dynamic(inputs: Sequence[Path], output: Path, isa: Isa) -> None:
-    """A program that loads libraries as it runs."""
-    _run(["-target", isa.zig_shared, *map(str, inputs), "-ldl"], output)
 
 
 def prepare(isa: Isa, folder: Path) -> None:

@@ -58,6 +58,19 @@ def test_what_was_packed_is_read_back(built, tmp_path):
         assert LIBRARY in archive.namelist()
 
 
+def test_code_for_gpus_brings_its_program_and_how_to_use_it(built, tmp_path):
+    (built / "bench-gpu").write_bytes(b"bench-gpu")
+    path = write_bundle(built, tmp_path / "a.zip", DESCRIPTION | {"gpu": True, "system": "android"}, "{}")
+    assert (read_bundle(path).folder / "bench-gpu").stat().st_mode & 0o100
+    with zipfile.ZipFile(path) as archive:
+        readme = archive.read("README.md").decode()
+    assert 'pf_use_gpu(model, "fp16")' in readme
+    assert '<uses-native-library android:name="libOpenCL.so" android:required="false"/>' in readme
+    assert "adb push bench bench-gpu weights.bin" in readme
+    with zipfile.ZipFile(written(built, tmp_path / "b.zip")) as archive:
+        assert "pf_use_gpu" not in archive.read("README.md").decode()
+
+
 def test_a_bundle_of_several_lengths_says_what_each_takes(built, tmp_path):
     lengths = [{"seq_len": 16, "median_ms": 0.8}, {"seq_len": 32, "median_ms": 1.5}]
     description = DESCRIPTION | {"seq_lens": [16, 32], "latency_by_length": lengths}

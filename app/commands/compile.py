@@ -35,7 +35,13 @@ def run(args: Namespace) -> dict[str, Any]:
         exported = export_reference(reference, seq_lens[-1], Path(scratch) / "export", seq_lens[:-1])
         progress.log("compiling")
         request = BuildRequest(
-            *exported, args.device, args.precision, seq_lens=args.seq_len, fusion=args.fusion, seq_len=seq_lens[-1]
+            *exported,
+            args.device,
+            args.precision,
+            seq_lens=args.seq_len,
+            fusion=args.fusion,
+            seq_len=seq_lens[-1],
+            gpu=args.gpu,
         )
         built = build(request, Path(scratch) / "built", log=progress.log)
         by_length = []
@@ -51,6 +57,7 @@ def run(args: Namespace) -> dict[str, Any]:
             "device": split_serial(args.device)[0],
             "system": None if args.device == HOST else find_device(args.device).system,
             "precision": args.precision,
+            "gpu": args.gpu,
             "seq_len": built.seq_lens[-1],
             "seq_lens": built.seq_lens,
             "outputs": json.loads((built.folder / "plan.json").read_text())["outputs"],

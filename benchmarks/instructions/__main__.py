@@ -117,7 +117,7 @@ class Tools:
         isa = arm.aarch64(set(), "linux")
         self._cpu, self._plugin, self._answer = cpu, folder / "count.so", folder / "answer"
         zig.link_plugin([FOLDER / "count.c"], self._plugin)
-        zig.link_dynamic([FOLDER / "answer.c"], self._answer, isa)
+        zig.link_program([FOLDER / "answer.c"], self._answer, isa)
 
     def count_ours(self, folder: Path, seq_len: int) -> Counts:
         return self._count(LIBC, [self._answer, folder / "model.so", folder / "weights.bin", seq_len])

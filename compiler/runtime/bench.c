@@ -1,5 +1,6 @@
 /* Times the model it is linked with on a sentence of --tokens tokens, the longest that it takes unless said; one JSON object on stdout.
    Without --runs, as many runs as two seconds take, and at least 100: others' use of the machine comes in bursts of under a second.
+   --gpu times it on the GPU, in fp32 or the precision that follows; where there is none, on the CPU, and says so.
    With --inputs it answers sentences instead: int32 all, their number n and length t, then n x t token ids, token types and attention
    masks; n x pf_outputs() floats go to --outputs. With --text it answers that. */
 #include <dirent.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pocketformer.h"
 
@@ -59,9 +61,9 @@ static double quantile(const double *sorted, int count, double part) {
 }
 
 static int wrong_use(void) {
-    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N]\n"
-          "       bench --weights FILE --inputs FILE --outputs FILE [--threads N] [--cores N,N,...]\n"
-          "       bench --weights FILE --tokenizer FILE --text TEXT [--pair TEXT] [--threads N] [--cores N,N,...]\n",
+    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N] [--gpu [fp16]]\n"
+          "       bench --weights FILE --inputs FILE --outputs FILE [--threads N] [--cores N,N,...] [--gpu [fp16]]\n"
+          "       bench --weights FILE --tokenizer FILE --text TEXT [--pair TEXT] [--threads N] [--cores N,N,...] [--gpu [fp16]]\n",
           stderr);
     return 2;
 }
@@ -130,12 +132,32 @@ static int answer_text(pf_model *model, const char *path, const char *text, cons
     return failed;
 }
 
+/* A static program cannot open the GPU's library: the other one, which lies beside it, goes on. 0 where this is it, -1 where it does not
+   start. */
+static int become_gpu_bench(char **words) {
+    static const char name[] = "bench-gpu";
+    const char *slash = strrchr(words[0], '/'), *own = slash ? slash + 1 : words[0];
+    char path[4096];
+    if (!strcmp(own, name)) return 0;
+    snprintf(path, sizeof path, "%.*s%s", (int)(own - words[0]), words[0], name);
+    words[0] = path;
+    execv(path, words);
+    fprintf(stderr, "the CPU runs it: %s does not start here; compile --gpu makes it\n", path);
+    return -1;
+}
+
 int main(int count, char **words) {
-    const char *weights = 0, *inputs = 0, *outputs = 0, *tokenizer = 0, *text = 0, *pair = 0;
+    const char *weights = 0, *inputs = 0, *outputs = 0, *tokenizer = 0, *text = 0, *pair = 0, *gpu = 0;
     int threads = 0, asked = 0, warmup = 3, tokens = 0, core_count = 0, cores[MOST_CORES];
     for (int index = 1; index < count; index += 2) {
         const char *name = words[index], *value = index + 1 < count ? words[index + 1] : 0;
         int wrong = 0;
+        if (!strcmp(name, "--gpu")) {
+            int given = value && strncmp(value, "--", 2);
+            gpu = given ? value : "fp32";
+            index -= !given;
+            continue;
+        }
         if (!value) return wrong_use();
         if (!strcmp(name, "--weights")) weights = value;
         else if (!strcmp(name, "--inputs")) inputs = value;
@@ -153,12 +175,14 @@ int main(int count, char **words) {
     }
     if (!threads) threads = core_count ? core_count : 1;
     if (!weights || !inputs != !outputs || !text != !tokenizer || (pair && !text) || (core_count && threads > core_count)) return wrong_use();
+    if (gpu && become_gpu_bench(words)) gpu = 0;
     double load_start = now_ms();
     pf_model *model = core_count ? pf_load_on(weights, threads, cores) : pf_load(weights, threads);
     if (!model) {
         fprintf(stderr, "%s\n", pf_error());
         return 1;
     }
+    if (gpu && pf_use_gpu(model, gpu)) fprintf(stderr, "the CPU runs it: %s\n", pf_error());
     double load_ms = now_ms() - load_start;
     if (inputs || text) {
         int status = text ? answer_text(model, tokenizer, text, pair) : answer(model, inputs, outputs);

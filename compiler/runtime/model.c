@@ -11,6 +11,7 @@
 
 #include "cpu.h"
 #include "fail.h"
+#include "gpu.h"
 #include "plan.h"
 #include "pocketformer.h"
 #include "pool.h"
@@ -33,9 +34,10 @@ struct pf_model {
     const char *weights;
     uint64_t mapped_bytes; /* 0 where the weights are somebody else's */
     bound_program *programs;
+    pf_gpu *gpu; /* 0: the CPU runs it */
 };
 
-static _Thread_local char error[ERROR_BYTES];
+static _Thread_local _Alignas(64) char error[ERROR_BYTES]; /* aligned as Android asks of programs (not of libraries) */
 
 const char *pf_error(void) { return error; }
 int pf_seq_len(const pf_model *model) { return model->plan->seq_lens[model->plan->program_count - 1]; }
@@ -45,7 +47,7 @@ const int *pf_seq_lens(const pf_model *model, int *count) {
     return model->plan->seq_lens;
 }
 
-const char *pf_instructions(const pf_model *model) { return model->level->name; }
+const char *pf_instructions(const pf_model *model) { return model->gpu ? pf_gpu_name(model->gpu) : model->level->name; }
 
 int pf_outputs(const pf_model *model) { return model->plan->outputs; }
 
@@ -183,6 +185,7 @@ pf_model *pf_load_memory(const void *weights, size_t bytes, int threads) { retur
 
 void pf_free(pf_model *model) {
     if (!model) return;
+    pf_gpu_stop(model->gpu);
     if (model->pool) pf_pool_stop(model->pool);
     if (model->mapped_bytes) munmap((void *)model->weights, model->mapped_bytes);
     for (int index = 0; model->programs && index < model->plan->program_count; index++) {
@@ -192,6 +195,12 @@ void pf_free(pf_model *model) {
     free(model->programs);
     free(model->arena);
     free(model);
+}
+
+int pf_use_gpu(pf_model *model, const char *precision) {
+    pf_gpu_stop(model->gpu);
+    model->gpu = precision ? pf_gpu_start(model->plan, model->level->programs, model->weights, precision) : 0;
+    return precision && !model->gpu ? -1 : 0;
 }
 
 /* Rows beyond the sentence are masked padding. They are written anew for each sentence: the arena may hold another length's numbers. */
@@ -222,6 +231,9 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
         copy_ids(bound, program->token_type_ids, token_type_ids, length, plan->types, "token type") ||
         copy_ids(bound, program->attention_mask, attention_mask, length, 2, "attention mask"))
         return -1;
+    if (model->gpu)
+        return pf_gpu_run(model->gpu, (int)(bound - model->programs), bound->tensors[program->input_ids].data,
+                          bound->tensors[program->token_type_ids].data, bound->tensors[program->attention_mask].data, out);
     for (int index = 0; index < program->call_count; index++) {
         const pf_call *call = &program->calls[index];
         const pf_argument *arguments = bound->arguments + index * PF_MAX_ARGUMENTS;

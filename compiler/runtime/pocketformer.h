@@ -25,6 +25,11 @@ pf_model *pf_load_on(const char *weights_path, int threads, const int *cores);
 
 /* As pf_load, for a weights file's content in memory, at a multiple of 64 bytes. It is not copied and must outlive the model. */
 pf_model *pf_load_memory(const void *weights, size_t bytes, int threads);
+/* Lets this device's GPU run the model from now on, through its OpenCL library, in "fp32" or "fp16" (weights are halved when they are
+   copied); NULL goes back to the CPU. Takes a second or more: the GPU's driver compiles the kernels. 0; or -1 where there is no OpenCL, no
+   GPU, or the model was compiled without code for one: pf_error() says which, and the CPU goes on. In an Android app the manifest needs
+   <uses-native-library android:name="libOpenCL.so" android:required="false"/>, and the same for libOpenCL-pixel.so. */
+int pf_use_gpu(pf_model *model, const char *precision);
 
 void pf_free(pf_model *model);
 
@@ -43,7 +48,7 @@ int pf_seq_len(const pf_model *model);
 /* The lengths that there are kernels for, ascending, the last of them pf_seq_len(); *count says how many. They live with the model. */
 const int *pf_seq_lens(const pf_model *model, int *count);
 int pf_outputs(const pf_model *model);
-/* The instruction set that was chosen for this processor. It lives with the model. */
+/* The instruction set that was chosen for this processor, or the GPU that runs the model. It lives with the model. */
 const char *pf_instructions(const pf_model *model);
 
 /* The calling thread's last error, one line. */

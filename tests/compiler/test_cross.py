@@ -124,7 +124,7 @@ def test_the_library_answers_when_a_program_loads_it(phone_model, tmp_path):
     samples, precision, built = phone_model
     isa = aarch64(set(), "linux")
     program = tmp_path / "loads_library"
-    zig.link_dynamic([LOADER], program, isa)
+    zig.link_program([LOADER], program, isa)
     shutil.copy(built.folder / "model.so", tmp_path / "libpocketformer.so")
     (tmp_path / "libc.so").symlink_to(root / "lib" / "libc.so.6")
     write_sentences(tmp_path / "inputs", *(item[:3] for item in samples.inputs))

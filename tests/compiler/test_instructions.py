@@ -21,7 +21,9 @@ def tools(tmp_path_factory):
     return Tools(tmp_path_factory.mktemp("instructions") / "tools", CPU)
 
 
-@pytest.mark.parametrize(("precision", "kind", "lanes"), [("fp32", "fp32_fma", 4), ("fp16", "fp16_fma", 8), ("int8", "dot", 16)])
+@pytest.mark.parametrize(
+    ("precision", "kind", "lanes"), [("fp32", "fp32_fma", 4), ("fp16", "fp16_fma", 8), ("int8", "dot", 16)]
+)
 def test_products_are_counted_by_kind_and_the_same_again(tools, request_of, tmp_path, precision, kind, lanes):
     folder = build(replace(request_of(**SIZES), device=DEVICE, precision=precision), tmp_path / "model").folder
     counts = tools.count_ours(folder, SIZES["seq_len"])
