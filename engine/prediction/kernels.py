@@ -4,6 +4,7 @@ Tests hold the list against the compiler's own (`compiler.work.work_of`), kernel
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from compiler.quantization import INT8, STEP
 from compiler.work import NUMBER_BYTES, Work
@@ -14,19 +15,20 @@ from engine.relatives import is_relative
 GELU_OPERATORS = ("divide", "erf", "add one", "multiply by x", "halve")
 
 
+@lru_cache(maxsize=4096)
 def kernels_of(
     architecture: Architecture, seq_len: int, fusion: str = "lp", precision: str = "fp32", batch: int = 1
-) -> list[Work]:
+) -> tuple[Work, ...]:
     """What one inference of `batch` sentences of `seq_len` tokens runs, embedding and readout included.
 
     Raises:
         UsageError: without fusion, a kind whose layers are not BERT's own: its kernels are the compiler's to list.
     """
     if fusion == "lp":
-        return list(_Fused(architecture, seq_len, precision, batch).kernels())
+        return tuple(_Fused(architecture, seq_len, precision, batch).kernels())
     if is_relative(architecture):
         raise UsageError(f"without fusion, the kernels of {architecture} are not known from its sizes; give --fusion lp")
-    return list(_unfused(architecture, seq_len, batch))
+    return tuple(_unfused(architecture, seq_len, batch))
 
 
 class _Fused:
