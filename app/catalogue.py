@@ -31,11 +31,18 @@ def tasks() -> dict[str, TaskInfo]:
     return {info.name: info for info in task_names()}
 
 
-@st.cache_data(show_spinner=False)
 def devices() -> list[str]:
+    """Those that a model can be searched for; latency on some can only be predicted."""
+    from compiler.devices import device_names
+
+    return device_names()
+
+
+def device_title(name: str) -> str:
+    """A device's name, and whether its latency can only be predicted now."""
     from compiler.devices import measurable_names
 
-    return measurable_names()
+    return name if name in measurable_names() else f"{name} · latency predicted"
 
 
 def metric_of(task: str) -> str:

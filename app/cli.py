@@ -31,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
 
     search = _add(commands, "search", "search architectures for a task, a device and a latency target")
     search.add_argument("--task", help="a GLUE task, a generated task, or a CSV/Parquet file as FILE?text=COLUMN&label=COLUMN")
-    search.add_argument("--device", help="where latency is measured (host: this machine)")
+    search.add_argument("--device", help="what the model is for; `pocketformer devices` lists them (host: this machine)")
+    search.add_argument(
+        "--latency", help="measured or predicted; without it, measured where the device is at hand, else predicted"
+    )
     search.add_argument("--latency-ms", type=float, metavar="MS", help="required latency, batch 1")
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")

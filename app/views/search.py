@@ -35,6 +35,7 @@ FROM_URL: dict[str, Callable[[str], Any]] = {
     "task": str,
     "teacher": str,
     "device": str,
+    "latency": str,
     "latency_ms": float,
     "trials": int,
     "strategy": str,
@@ -74,7 +75,10 @@ def ask(given: Settings) -> None:
     with st.container(border=True):
         task = ask_task(given)
         columns = st.columns(3)
-        device = columns[0].selectbox("Device", *_choice(catalogue.devices(), given.device), help="Where the model will run.")
+        device = columns[0].selectbox(
+            "Device", *_choice(catalogue.devices(), given.device), format_func=catalogue.device_title,
+            help="Where the model will run. Latency is measured where the device is at hand, else predicted, and marked so.",
+        )  # fmt: skip
         latency_ms = columns[1].number_input(
             "Latency target (ms)", value=given.latency_ms, step=0.5, format="%.2f",
             help="Median, batch 1. A candidate over the target is not trained.",
