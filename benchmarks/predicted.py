@@ -3,8 +3,8 @@
     python -m benchmarks.predicted --json predicted.json
     python -m benchmarks.predicted --measured bertperf_measured.csv --device hikey-970
 
-Three predictions stand beside each figure: without any calibration; calibrated on Table 3, so that Table 4 is held out; and
-calibrated on all other models of both tables (leave one out), so that every figure is held out from its own prediction. Table 4's
+Three predictions stand beside each figure: without any calibration; calibrated on the models that only Table 3 has, so that Table 4 is held
+out; and calibrated on all other models of both tables (leave one out), so that every figure is held out from its own prediction. Table 4's
 figures without fusion are held out from all fits. CANAO does not publish the sizes of its own models: they are chosen for the
 paper's FLOPs and marked *.
 
