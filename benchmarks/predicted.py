@@ -9,7 +9,7 @@ figures without fusion are held out from all fits. CANAO does not publish the si
 paper's FLOPs and marked *.
 
 With `--measured`, latencies of a device (columns as of `pocketformer calibrate`) are predicted by a fit on half of their architecture
-families, several times over, and one cluster's by the other's fit: how large are the errors, and does the 90 % interval hold 90 %?
+families, several times over: how large are the errors, and does the 90 % interval hold 90 %?
 """
 
 import argparse
@@ -162,18 +162,13 @@ def summary(rows: Sequence[Row], target: str) -> dict[str, Any]:
 
 
 def held_out(measured: Sequence[Measured], device: str) -> list[dict[str, Any]]:
-    """For each cluster: without calibration, by half of its families, by the other cluster's."""
+    """For each cluster: without calibration, and by half of its families."""
     targets = [target for target in (BIG, LITTLE, ALL) if any(each.machine.target == target for each in measured)]
     reports = []
     for target in targets:
         own = [each for each in measured if each.machine.target == target]
         reports.append(_scored(f"{target}, not calibrated", own, None, device))
         reports.append(_halves(target, own, device))
-        for other in targets:
-            if other != target:
-                fitted = fit(other, [each for each in measured if each.machine.target == other])
-                calibration = Calibration(device, "", {other: fitted})
-                reports.append(_scored(f"{target}, by a fit on {other}", own, calibration, device))
     return reports
 
 

@@ -71,8 +71,13 @@ class Fit:
 @cache
 def expected(target: str) -> tuple[Parameters, float]:
     """Parameters before any measurement, and the logarithm of their spread."""
-    table = dict(tomllib.loads(PRIORS.read_text())[target])
+    table = _priors()[target]
     return Parameters(**{name: table[name] for name in Parameters.names()}), math.log(table["spread"])
+
+
+@cache
+def _priors() -> dict[str, dict[str, float]]:
+    return tomllib.loads(PRIORS.read_text())
 
 
 def fit_parameters(target: str, cases: Cases, latencies: np.ndarray) -> Parameters:
@@ -80,7 +85,7 @@ def fit_parameters(target: str, cases: Cases, latencies: np.ndarray) -> Paramete
     from scipy.optimize import least_squares
 
     start = expected(target)[0].logarithms()
-    doubt = np.array([tomllib.loads(PRIORS.read_text())["doubt"][name] for name in Parameters.names()])
+    doubt = np.array([_priors()["doubt"][name] for name in Parameters.names()])
     wanted = np.log(latencies)
 
     def misfit(logarithms: np.ndarray) -> np.ndarray:

@@ -112,9 +112,9 @@ def test_predictions_held_out_from_measurements(monkeypatch, tmp_path, capsys):
     path, out = tmp_path / "measured.csv", tmp_path / "predicted.json"
     rows = [
         f"L{layers}-H{64 * heads}-A{heads}-F{ratio * heads * 64},{layers * heads**2 * (8 + ratio) * slowness:.1f},{cluster},1"
-        for layers in (1, 2, 4)
-        for heads in (4, 5, 6, 7, 8, 9, 10)
-        for ratio in (2, 3, 4)
+        for layers in (1, 4)
+        for heads in (4, 5, 6, 7, 8, 10)
+        for ratio in (2, 4)
         for cluster, slowness in (("big", 0.3), ("little", 0.9))
     ]
     path.write_text("\n".join(["architecture,ms,cluster,threads", *rows]))
@@ -122,7 +122,7 @@ def test_predictions_held_out_from_measurements(monkeypatch, tmp_path, capsys):
     assert command(predicted, monkeypatch, *words) == 0
     found = {each["what"]: each for each in json.loads(out.read_text())["measured"]}
     half = next(each for what, each in found.items() if what.startswith("big, by half"))
-    assert half["median_error"] < 0.1
+    assert half["median_error"] < 0.2 < found["big, not calibrated"]["median_error"]
     assert half["coverage"] > 0.8
-    assert half["interval_factor"] < found["little, by a fit on big"]["interval_factor"]
-    assert "little, by a fit on big" in capsys.readouterr().out
+    assert half["interval_factor"] < found["big, not calibrated"]["interval_factor"]
+    assert "little, not calibrated" in capsys.readouterr().out

@@ -95,9 +95,7 @@ def test_what_was_not_measured_has_a_wide_interval(fresh_home):
     for wide in (unfused, little):
         assert wide.high_ms / wide.low_ms > 2 * known.high_ms / known.low_ms
     assert "none of them with fusion none" in unfused.basis
-    assert "calibrated on 'big' only, not on 'little'" in little.basis
-    kernels = cases_of([(kernels_of(model, 128), machine_of(DEVICE, 1, target="little"))])
-    assert little.latency_ms > latencies_ms(expected("little")[0], kernels)[0]  # it misses expectations as the big cores do
+    assert "calibrated on 'big' only, so for 'little' what other engines reach" in little.basis
 
 
 def test_a_damaged_calibration_is_said(fresh_home):
