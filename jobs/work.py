@@ -65,6 +65,8 @@ def prepare(job: Job) -> dict[str, Any]:
     task = load_task(job.settings.task)
     job.progress(f"Reading teacher {job.settings.teacher}")
     teacher = load_teacher(job.settings.teacher)
+    if job.settings.latency == PREDICTED:
+        job.progress(f"Latency: {_prediction(job, teacher.architecture, job.settings.seq_len)['basis']}")
     return {"task": task.name, "teacher": fields_of_architecture(teacher.architecture)}
 
 
@@ -151,7 +153,7 @@ def _shorter(job: Job, built: "Built") -> list[dict[str, Any]]:
 
     shorter, settings = built.seq_lens[:-1], job.settings
     if settings.latency == PREDICTED:
-        return [{"seq_len": tokens, **_described(_prediction(job, tokens))} for tokens in shorter]
+        return [{"seq_len": tokens, **_described(_prediction(job, job.architecture, tokens))} for tokens in shorter]
     log = partial(_told, job)
     return measure_lengths(built.folder, shorter, settings.device, settings.threads, job.should_stop, log)
 
@@ -280,8 +282,8 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def _predict(job: Job) -> dict[str, Any]:
-    settings, found = job.settings, _prediction(job, job.settings.seq_len)
-    job.progress(f"{job.title}: predicting its latency on {settings.device}; {found['basis']}")
+    settings = job.settings
+    found = _prediction(job, job.architecture, settings.seq_len)
     job.store.add_measurement(
         Measurement(
             architecture=str(job.architecture),
@@ -301,12 +303,12 @@ def _predict(job: Job) -> dict[str, Any]:
     return found
 
 
-def _prediction(job: Job, seq_len: int) -> dict[str, Any]:
+def _prediction(job: Job, architecture: Architecture, seq_len: int) -> dict[str, Any]:
     """The fields of `engine.prediction.predict.Prediction`."""
     from engine.prediction.predict import predict
 
     settings = job.settings
-    return asdict(predict(job.architecture, settings.device, settings.threads, precision=settings.precision, seq_len=seq_len))
+    return asdict(predict(architecture, settings.device, settings.threads, precision=settings.precision, seq_len=seq_len))
 
 
 def _described(latency: Mapping[str, Any]) -> dict[str, Any]:

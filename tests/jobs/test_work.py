@@ -106,6 +106,11 @@ def test_waiting_to_measure_ends_when_it_is_no_longer_wanted(job, built: Path, m
 PHONE = dataclasses.replace(SETTINGS, device="galaxy-s20", latency="predicted", latency_ms=60.0)
 
 
+def test_prepare_says_what_predictions_rest_on(job, said: list[str]):
+    prepare(for_phone(job("prepare")))
+    assert any("Latency: not calibrated" in line for line in said)
+
+
 def for_phone(job: Job, settings: Settings = PHONE) -> Job:
     return dataclasses.replace(job, settings=settings)
 
