@@ -163,6 +163,7 @@ def _pack(
 ) -> Path:
     """The bundle with its description."""
     from compiler.bundle import file_name, write_bundle
+    from compiler.devices import HOST, find_device
     from data.tasks import load_task
     from engine.teacher import model_folder, read_tokenizer
 
@@ -180,6 +181,7 @@ def _pack(
         },
         "teacher": settings.teacher,
         "device": settings.device,
+        "system": None if settings.device == HOST else find_device(settings.device).system,
         "precision": settings.precision,
         "seq_len": settings.seq_len,
         "seq_lens": built.seq_lens,
@@ -188,6 +190,7 @@ def _pack(
         "latency_by_length": [*shorter, {"seq_len": settings.seq_len, **_described(latency)}],
         "accuracy": {
             "split": "dev",
+            "compiled_for": HOST,
             "metrics": metrics,
             "before_compilation": payload["final"]["metrics"],
             "early": payload["early_accuracy"],

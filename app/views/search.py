@@ -107,7 +107,9 @@ def ask(given: Settings) -> None:
         health.note()
     if started:
         values = {"task": task.name, "device": device, "latency_ms": float(latency_ms), "trials": trials, "teacher": teacher}
-        start(task, values | {"strategy": strategy, "seed": seed, "text": text.strip() or None} | more)
+        start(
+            task, values | {"latency": given.latency, "strategy": strategy, "seed": seed, "text": text.strip() or None} | more
+        )
 
 
 def start(task: "Choice", values: dict[str, Any]) -> None:

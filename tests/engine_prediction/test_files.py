@@ -1,11 +1,14 @@
 """CSV files of measurements and architectures, the table of published figures, and what is measured within a budget."""
 
 import csv
+import json
 
 import pytest
 
+from app.cli import main
+from compiler.build import Built
 from compiler.devices import device_names
-from data.errors import UsageError
+from data.errors import MeasureError, UsageError
 from engine.architecture import PRESETS, architecture_of
 from engine.prediction.measured import read_architectures, read_measured
 from engine.prediction.measuring import probes
@@ -101,3 +104,31 @@ def test_a_budget_measures_different_architectures():
     assert probes(3) == every[:3]
     with pytest.raises(UsageError, match="give at most that many"):
         probes(1000)
+
+
+def test_a_budget_is_compiled_measured_and_fitted(fresh_home, monkeypatch, capsys):
+    """With latencies from a formula; one architecture cannot be measured and is left out."""
+    from compiler.measure import Latency
+    from engine.prediction import measuring
+
+    def measure(folder, device, threads):
+        timed.append(folder)
+        if len(timed) == 3:
+            raise MeasureError("latency is unstable")
+        ms = 3.0 * len(timed)
+        return Latency(ms, ms, ms, 100, "measured", threads or 1, 0.1)
+
+    timed: list = []
+    monkeypatch.setattr(measuring, "export_reference", lambda reference, seq_len, out: (out, out))
+    monkeypatch.setattr(measuring, "reference_model", lambda model, seq_len: None)
+    monkeypatch.setattr(measuring, "build", lambda request, folder: Built(folder, [], 7, 0.0, 0.0, 0, []))
+    monkeypatch.setattr(measuring, "measure", measure)
+    assert main(["calibrate", "--device", "host", "--budget", "4", "--threads", "1", "--json"]) == 0
+    captured = capsys.readouterr()
+    fitted = json.loads(captured.out)["clusters"]["big"]
+    assert (fitted["rows"], fitted["families"]) == (3, 3)
+    assert "L4-H256-A4-F1024 is left out: latency is unstable" in captured.err
+    assert main(["predict", "minilm-l6", "--device", "host", "--threads", "1", "--json"]) == 0
+    assert (
+        "calibrated on 3 measurements of 3 families (measured by pocketformer)" in json.loads(capsys.readouterr().out)["basis"]
+    )

@@ -163,7 +163,13 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
     assert (model["seq_len"], model["seq_lens"]) == (128, [32, 64, 128])
     assert model["latency"]["median_ms"] == 3.0
     assert [(each["seq_len"], each["median_ms"]) for each in model["latency_by_length"]] == [(64, 1.6), (128, 3.0)]
-    assert model["accuracy"] == {"split": "dev", "metrics": {"f1": 0.79}, "before_compilation": {"f1": 0.8}, "early": 0.7}
+    assert model["accuracy"] == {
+        "split": "dev",
+        "compiled_for": "host",
+        "metrics": {"f1": 0.79},
+        "before_compilation": {"f1": 0.8},
+        "early": 0.7,
+    }
 
 
 def test_a_bundle_for_a_phone_that_is_not_here(bundle_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -187,6 +193,7 @@ def test_a_bundle_for_a_phone_that_is_not_here(bundle_job: Job, tmp_path: Path, 
     assert by_length[0]["median_ms"] < by_length[2]["median_ms"]
     assert "ms (predicted, batch 1" in readme
     assert "90 % interval" in readme
+    assert "adb push bench" in readme
 
 
 def test_a_bundle_over_the_limit_is_not_packed(bundle_job: Job, store: Store, monkeypatch: pytest.MonkeyPatch):
