@@ -135,7 +135,8 @@ def predicted(figure: Published, calibration: Calibration | None) -> tuple[float
 
 
 def _measured(figure: Published) -> Measured:
-    works = kernels_of(figure.architecture, figure.seq_len or 128, figure.fusion, figure.precision)
+    held_in = figure.precision if figure.fusion == "lp" else "fp32"  # kernels without fusion are known in fp32
+    works = kernels_of(figure.architecture, figure.seq_len or 128, figure.fusion, held_in)
     machine = machine_of(figure.device, figure.threads, figure.precision, figure.target)
     return Measured(works, machine, figure.latency_ms, figure.model, figure.fusion, figure.precision)
 

@@ -1,6 +1,6 @@
 """What a kernel has to do, in numbers that do not depend on how it is written: what latency is predicted from.
 
-Bytes are of float32 numbers. Token ids and masks are left out: they are a few hundred bytes.
+Bytes are of float32 numbers, where a precision does not say otherwise. Token ids and masks are left out: they are a few hundred bytes.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from compiler.graph import Value
 
 NUMBER_BYTES = 4
+FLOATS = ("float32", "float16")
 FUNCTIONS = ("erf", "tanh", "exp", "gelu", "gelu_tanh", "nn.softmax")
 
 
@@ -39,13 +40,15 @@ def work_of(block: "Value", kind: str) -> Work:
 
     operands = dict.fromkeys(block.inputs)
     constants = [operand for operand in operands if operand.is_constant and operand.shape]  # a number is written into the code
-    read = sum(operand.bytes for operand in operands if not operand.is_constant and operand.dtype == "float32")
+    read = sum(operand.bytes for operand in operands if not operand.is_constant and operand.dtype in FLOATS)
     weights = sum(_read_of(constant, block) for constant in constants)
     written = block.bytes
     if kind == "linear_int8":
         matrix = block.inputs[1].bytes
         weights -= matrix - matrix // NUMBER_BYTES  # its scales are as few as its biases
         read -= block.inputs[0].bytes - block.inputs[0].bytes // NUMBER_BYTES
+    elif kind == "linear_fp16":
+        weights -= block.inputs[1].bytes // 2
     elif kind == "quantize":
         written //= NUMBER_BYTES
     return Work(kind, flops(block), _functions(block), weights, read + written)

@@ -152,6 +152,8 @@ def list_work(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str,
         graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
         if job["precision"] == INT8:
             graph = quantize(graph)
+        elif job["precision"] == FP16:
+            graph = halve(graph)
     seq_len = graph.inputs[0].shape[-1]
     return {"work": [dataclasses.asdict(work_of(block, spec_of(block, seq_len).kind)) for block in blocks_of(graph)]}
 

@@ -13,11 +13,11 @@ from compiler.work import Work
 from data.errors import UsageError
 from data.home import subfolder
 from engine.architecture import Architecture
+from engine.prediction.kernels import derivable
 from engine.prediction.machine import GPU
 from engine.prediction.measured import read_architectures
 from engine.prediction.predict import Prediction, predict
 from engine.prediction.published import Published, published_for
-from engine.relatives import is_relative
 
 PROCESSORS = {"big": "its fast cores", "little": "its slow cores", "all": "all cores", "gpu": "its GPU", "npu": "its NPU"}
 
@@ -33,7 +33,7 @@ def run(args: Namespace) -> dict[str, Any] | list[dict[str, Any]]:
         rows = read_architectures(Path(args.model))
         return [_result(args, name, model, _predict(args, model, seq_len), seq_len) for name, model, seq_len in rows]
     model = figures_of(args.model, args.seq_len)
-    if isinstance(model, Architecture) and not (args.fusion == "none" and is_relative(model)):
+    if isinstance(model, Architecture) and derivable(model, args.fusion, args.precision):
         return _result(args, args.model, model, _predict(args, model, args.seq_len), args.seq_len)
     works = _work(args)
     known = model if isinstance(model, Architecture) else None

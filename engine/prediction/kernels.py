@@ -6,12 +6,14 @@ Tests hold the list against the compiler's own (`compiler.work.work_of`), kernel
 from collections.abc import Iterator
 from functools import lru_cache
 
-from compiler.quantization import INT8, STEP
+from compiler.precisions import FP16, FP32, INT8
+from compiler.quantization import STEP
 from compiler.work import NUMBER_BYTES, Work
 from data.errors import UsageError
 from engine.architecture import Architecture, MobileBert, SqueezeBert
 from engine.relatives import is_relative
 
+HALF_BYTES = 2
 GELU_OPERATORS = ("divide", "erf", "add one", "multiply by x", "halve")
 
 
@@ -22,13 +24,20 @@ def kernels_of(
     """What one inference of `batch` sentences of `seq_len` tokens runs, embedding and readout included.
 
     Raises:
-        UsageError: without fusion, a kind whose layers are not BERT's own: its kernels are the compiler's to list.
+        UsageError: without fusion, what is not `derivable`: its kernels are the compiler's to list.
     """
     if fusion == "lp":
         return tuple(_Fused(architecture, seq_len, precision, batch).kernels())
-    if is_relative(architecture):
-        raise UsageError(f"without fusion, the kernels of {architecture} are not known from its sizes; give --fusion lp")
+    if not derivable(architecture, fusion, precision):
+        raise UsageError(
+            f"without fusion, the kernels of {architecture} in {precision} are not known from its sizes; take fusion lp"
+        )
     return tuple(_unfused(architecture, seq_len, batch))
+
+
+def derivable(architecture: Architecture, fusion: str, precision: str) -> bool:
+    """Whether `kernels_of` knows them: without fusion, only BERT's own layers in fp32."""
+    return fusion == "lp" or (precision == FP32 and not is_relative(architecture))
 
 
 class _Fused:
@@ -37,7 +46,7 @@ class _Fused:
     def __init__(self, architecture: Architecture, seq_len: int, precision: str, batch: int) -> None:
         self.architecture, self.seq_len, self.batch = architecture, seq_len, batch
         self.rows = seq_len * batch
-        self.int8 = precision == INT8
+        self.int8, self.fp16 = precision == INT8, precision == FP16
 
     def kernels(self) -> Iterator[Work]:
         model = self.architecture
@@ -58,22 +67,23 @@ class _Fused:
         yield Work("readout", 2 * self.rows * hidden, 0, 0, NUMBER_BYTES * (self.rows + self.batch) * hidden)
 
     def _layer(self, hidden: int, heads: int, ffn: int, groups: int) -> Iterator[Work]:
-        yield from self._linear(hidden, 3 * hidden, groups=groups)
+        yield from self._linear(hidden, 3 * hidden, groups=groups, halved=True)
         yield self._attention(hidden, heads)
-        yield from self._linear(hidden, hidden, residual=True, vectors=2)
-        yield from self._linear(hidden, ffn, groups=groups, functions=True)
-        yield from self._linear(ffn, hidden, groups=groups, residual=True, vectors=2)
+        yield from self._linear(hidden, hidden, residual=True, vectors=2, from_half=True)
+        yield from self._linear(hidden, ffn, groups=groups, functions=True, halved=True)
+        yield from self._linear(ffn, hidden, groups=groups, residual=True, vectors=2, from_half=True)
 
     def _bottleneck_layer(self, model: MobileBert, ffn: int) -> Iterator[Work]:
         hidden, narrow = model.hidden_size, model.bottleneck_size
-        yield from self._linear(hidden, 3 * narrow)
+        yield from self._linear(hidden, 3 * narrow, halved=True)
         yield self._attention(narrow, model.heads)
-        yield from self._linear(hidden, narrow, quantized_before=True)  # the residual's way in
-        yield from self._linear(narrow, narrow, residual=True, vectors=1)
-        for _ in range(model.ffns):
-            yield from self._linear(narrow, ffn)
-            yield from self._linear(ffn, narrow, residual=True, vectors=1)
-        yield from self._linear(narrow, hidden, residual=True, vectors=1)
+        yield from self._linear(hidden, narrow, rounded_before=True)  # the residual's way in
+        yield from self._linear(narrow, narrow, residual=True, vectors=1, from_half=True)
+        for index in range(model.ffns):
+            last = index == model.ffns - 1  # of which nothing takes a residual
+            yield from self._linear(narrow, ffn, halved=True)
+            yield from self._linear(ffn, narrow, residual=True, vectors=1, from_half=True, halved=last)
+        yield from self._linear(narrow, hidden, residual=True, vectors=1, from_half=True)
 
     def _embedding(self, width: int, tables: int, norm: bool) -> Work:
         constants = tables * self.rows * width + (2 * width if norm else 0)
@@ -87,8 +97,9 @@ class _Fused:
         yield from self._linear(side_by_side, hidden, residual=True, vectors=1)
 
     def _attention(self, hidden: int, heads: int) -> Work:
-        scores = self.rows * self.seq_len
-        return Work("attention", 4 * scores * hidden, heads * scores, 0, NUMBER_BYTES * 4 * self.rows * hidden)
+        scores, number = self.rows * self.seq_len, HALF_BYTES if self.fp16 else NUMBER_BYTES
+        kind = "attention_fp16" if self.fp16 else "attention"
+        return Work(kind, 4 * scores * hidden, heads * scores, 0, number * 4 * self.rows * hidden)
 
     def _linear(
         self,
@@ -99,20 +110,31 @@ class _Fused:
         residual: bool = False,
         vectors: int = 0,
         functions: bool = False,
-        quantized_before: bool = False,
+        rounded_before: bool = False,
+        halved: bool = False,
+        from_half: bool = False,
     ) -> Iterator[Work]:
-        """x (R, K) @ weight (K / groups, N) + bias; `vectors` of N besides: a norm's scale and shift, or a residual's scale."""
-        rows, matrix = self.rows, depth // groups * width
-        int8 = self.int8 and depth // groups % STEP == 0
-        number = 1 if int8 else NUMBER_BYTES
-        if int8 and not quantized_before:
-            yield Work("quantize", 0, 0, 0, (NUMBER_BYTES + 1) * rows * depth)
+        """x (R, K) @ weight (K / groups, N) + bias; `vectors` of N besides: a norm's scale and shift, or a residual's scale.
+
+        In fp16 and int8 x is rounded by a kernel of its own, unless another layer's was (`rounded_before`), or what made x wrote it
+        in fp16 (`from_half`), as this layer does where nothing but matmuls reads it (`halved`).
+        """
+        rows, matrix, written = self.rows, depth // groups * width, NUMBER_BYTES
+        kind, number = "linear", NUMBER_BYTES
+        if self.int8 and depth // groups % STEP == 0:
+            kind, number = "linear_int8", 1
+            if not rounded_before:
+                yield Work("quantize", 0, 0, 0, (NUMBER_BYTES + 1) * rows * depth)
+        elif self.fp16:
+            kind, number, written = "linear_fp16", HALF_BYTES, HALF_BYTES if halved else NUMBER_BYTES
+            if not rounded_before and not from_half:
+                yield Work("half", 0, 0, 0, (NUMBER_BYTES + HALF_BYTES) * rows * depth)
         yield Work(
-            "linear_int8" if int8 else "linear",
+            kind,
             2 * rows * matrix,
             rows * width if functions else 0,
             number * matrix + NUMBER_BYTES * (1 + vectors) * width,
-            number * rows * depth + NUMBER_BYTES * (1 + residual) * rows * width,
+            number * rows * depth + (written + NUMBER_BYTES * residual) * rows * width,
         )
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from compiler.devices import HOST, Cluster, Device, find_device
 from compiler.isa import CPU_FOLDER, cache_bytes, cores, host
+from compiler.precisions import FP16, INT8, PRECISIONS
 from data.errors import UsageError
 
 BIG, LITTLE, ALL, GPU = "big", "little", "all", "gpu"
 TARGETS = (BIG, LITTLE, ALL, GPU)
-PRECISIONS = ("fp32", "fp16", "int8")
 LANES = 4  # float32 numbers of a 128-bit vector
 CACHE_BYTES_PER_CYCLE = 16  # a 128-bit load each cycle: what all of the catalogue's cores can do
 HOST_MEMORY_GB_S = 20.0  # assumed: what one program gets of a shared server's memory; calibration corrects it
@@ -93,14 +93,18 @@ def _of_clusters(device: Device, clusters: tuple[Cluster, ...], threads: int | N
 def _gflops(cluster: Cluster, precision: str) -> float:
     """Of one core. Without the instructions for a precision, it takes as long as fp32."""
     features = cluster.facts.features
-    wider = {"fp16": 2 if "asimdhp" in features else 1, "int8": 4 if "asimddp" in features else 1}.get(precision, 1)
+    wider = 1
+    if precision == FP16 and "asimdhp" in features:
+        wider = 2
+    elif precision == INT8:
+        wider = 8 if "i8mm" in features else 4 if "asimddp" in features else 1
     return cluster.mhz / 1e3 * LANES * 2 * cluster.facts.fma_per_cycle * wider
 
 
 def _gpu(device: Device, precision: str) -> Machine:
     if device.gpu is None:
         raise UsageError(f"{device.name} has no GPU in the catalogue; leave --gpu away")
-    gflops = device.gpu.fp32_gflops * (2 if precision == "fp16" else 1)
+    gflops = device.gpu.fp32_gflops * (2 if precision == FP16 else 1)
     return Machine(GPU, gflops, 1.0, device.gpu.fp32_gflops / 2, device.memory_gb_s, device.memory_gb_s, 0, 1)
 
 
@@ -111,7 +115,7 @@ def _this_machine(threads: int | None, precision: str, target: str | None) -> Ma
     if count > cores():
         raise UsageError(f"this machine has {cores()} cores; give at most that many threads, not {count}")
     ghz = _host_mhz() / 1e3
-    wider = 4 if precision == "int8" and len(isa.byte_dot) == 1 else 1
+    wider = 4 if precision == INT8 and len(isa.byte_dot) == 1 else 1
     return Machine(
         target=BIG,
         one_gflops=ghz * isa.lanes * 2 * isa.fma_per_cycle * wider,

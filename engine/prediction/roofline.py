@@ -16,7 +16,7 @@ from compiler.work import Work
 from engine.prediction.machine import Machine
 
 LINEAR, LINEAR_INT8, ATTENTION = range(3)
-KINDS = {"linear": LINEAR, "linear_int8": LINEAR_INT8}
+KINDS = {"linear": LINEAR, "linear_fp16": LINEAR, "linear_int8": LINEAR_INT8}
 
 
 @dataclass(frozen=True)

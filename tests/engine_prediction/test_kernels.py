@@ -7,6 +7,7 @@ import pytest
 from compiler.kernels import spec_of
 from compiler.load import load_graph
 from compiler.passes import fuse_layers
+from compiler.passes.half import halve
 from compiler.passes.quantize import quantize
 from compiler.work import Work, work_of
 from compiler.worker import blocks_of
@@ -21,6 +22,8 @@ def compiled(model: str, seq_len: int, fusion: str, precision: str, folder) -> l
     graph = fuse_layers(load_graph(program, seq_len), fusion)
     if precision == "int8":
         graph = quantize(graph)
+    elif precision == "fp16":
+        graph = halve(graph)
     blocks = [(block, spec_of(block, seq_len)) for block in blocks_of(graph)]
     assert all(work_of(block, spec.kind).flops == spec.flops for block, spec in blocks if spec.kind != "readout")
     return [work_of(block, spec.kind) for block, spec in blocks]
@@ -31,12 +34,14 @@ def compiled(model: str, seq_len: int, fusion: str, precision: str, folder) -> l
     [
         ("minilm-l6", 128, "lp", "fp32"),
         ("L2-H128-A2-F512,256", 64, "lp", "int8"),
+        ("L2-H128-A2-F512,256", 64, "lp", "fp16"),
         ("L2-H128-A2-F512,256", 64, "none", "fp32"),
         ("L1-H256-A4-F512-E128", 64, "lp", "fp32"),
         ("L1-H256-A4-F512-E128", 64, "none", "fp32"),
         ("ALBERT-L2-H128-A2-F512-E64", 64, "lp", "fp32"),
         ("SqueezeBERT-L1-H128-A2-F512", 64, "lp", "int8"),
         ("MobileBERT-L2-H512-A4-F512-E128-B128", 64, "lp", "fp32"),
+        ("MobileBERT-L2-H512-A4-F512-E128-B128", 64, "lp", "fp16"),
         ("MobileBERT-L2-H512-A4-F512-E128-B128", 64, "lp", "int8"),
     ],
 )
@@ -64,6 +69,8 @@ def test_a_batch_multiplies_all_but_weights():
     assert four[1].activation_bytes == 4 * one[1].activation_bytes
 
 
-def test_unfused_relatives_are_left_to_the_compiler():
-    with pytest.raises(UsageError, match="give --fusion lp"):
+def test_what_is_not_derivable_is_left_to_the_compiler():
+    with pytest.raises(UsageError, match="take fusion lp"):
         kernels_of(Architecture.parse("SqueezeBERT-L1-H128-A2-F512"), 64, "none")
+    with pytest.raises(UsageError, match="in int8 are not known from its sizes"):
+        kernels_of(Architecture(128, 2, (512,)), 64, "none", "int8")
