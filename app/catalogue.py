@@ -31,12 +31,25 @@ def tasks() -> dict[str, TaskInfo]:
     return {info.name: info for info in task_names()}
 
 
-@st.cache_data(show_spinner=False, ttl=30)
+@st.cache_data(show_spinner=False)
 def devices() -> list[str]:
+    """Those that a model can be searched for; latency on some can only be predicted."""
+    from compiler.devices import device_names
+
+    return device_names()
+
+
+@st.cache_data(show_spinner=False, ttl=30)
+def measurable_devices() -> list[str]:
     """This machine, and phones as they are connected and taken away."""
     from compiler.devices import measurable_names
 
     return measurable_names()
+
+
+def device_title(name: str) -> str:
+    """A device's name, and whether its latency can only be predicted now."""
+    return name if name in measurable_devices() else f"{name} · latency predicted"
 
 
 def metric_of(task: str) -> str:

@@ -17,6 +17,11 @@ INTERRUPTED = 130
 PRECISION_HELP = (
     "fp32; fp16: matmuls on 16-bit floats, for Arm; int8: dense layers on 8-bit integers, scaled by output channel and by token"
 )
+CALIBRATE_HELP = (
+    "columns: architecture (written, or a preset), or its sizes as layers, hidden, heads, intermediate; total_ms (also latency_ms or ms); and "
+    "where they differ from the defaults seq_len (128 tokens), batch (1), threads (one a core), cluster (big, little, all or gpu; big: all "
+    "cores but the slowest cluster's), precision (fp32), fusion (what --fusion says). Other columns are passed over"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
 
     search = _add(commands, "search", "search architectures for a task, a device and a latency target")
     search.add_argument("--task", help="a GLUE task, a generated task, or a CSV/Parquet file as FILE?text=COLUMN&label=COLUMN")
-    search.add_argument("--device", help="where latency is measured: host, this machine; or a connected phone")
+    search.add_argument("--device", help="what the model is for; `pocketformer devices` lists them (host: this machine)")
+    search.add_argument(
+        "--latency", help="measured or predicted; without it, measured where the device is at hand, else predicted"
+    )
     search.add_argument("--latency-ms", type=float, metavar="MS", help="required latency, batch 1")
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
@@ -92,6 +100,26 @@ def parser() -> argparse.ArgumentParser:
         help="peers timed on the same model in the same run: onnxruntime, openvino, litert, torch, torch-eager, executorch; on 8-bit "
         "integers: onnxruntime-int8, openvino-int8",
     )
+
+    predict = _add(commands, "predict", "latency of a model on a device that is not here, with an interval")
+    predict.add_argument("model", metavar="MODEL|ARCHITECTURES.csv", help="a model, or a file with a column architecture")
+    predict.add_argument("--device", default="host", help="`pocketformer devices` lists them")
+    predict.add_argument("--precision", default="fp32", help="fp32, fp16 or int8")
+    predict.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    predict.add_argument(
+        "--threads", type=int, help="on the fastest cores; without it, one on each core but the slowest cluster's"
+    )
+    predict.add_argument("--cluster", help="big (the default), little or all cores")
+    predict.add_argument("--gpu", action="store_true", help="of the device's GPU")
+    _add_fusion(predict)
+
+    calibrate = _add(commands, "calibrate", "fit predictions for a device to latencies measured on it")
+    calibrate.add_argument("--device", required=True)
+    source = calibrate.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", metavar="MEASURED.csv", help=CALIBRATE_HELP)
+    source.add_argument("--budget", type=int, metavar="N", help="compile and measure N architectures now")
+    calibrate.add_argument("--threads", type=int, help="of what --budget measures")
+    _add_fusion(calibrate)
 
     trials = _add(commands, "trials", "the trials of a run")
     trials.add_argument("run_id", metavar="RUN", nargs="?", help="a run; without one, the newest")

@@ -291,7 +291,8 @@ def _facts(trials: Sequence[Trial], metric: str, field: str) -> list[list[str | 
     facts: list[list[str | int]] = []
     for trial in trials:
         between = wording.spread(trial.latency_p10_ms, trial.latency_p90_ms)
-        source = f"{trial.latency_source or 'source unknown'}" + (f" (p10 to p90: {between})" if between else "")
+        source = trial.latency_source or "source unknown"
+        source += f" ({wording.interval(trial.latency_source)}: {between})" if between else ""
         note = trial.reason or look_of(trial).label
         score = wording.accuracy(getattr(trial, field))
         facts.append([trial.trial, trial.architecture, wording.latency(trial.latency_ms), source, metric, score, wrapped(note)])

@@ -38,11 +38,17 @@ def numbers(view: Snapshot) -> None:
     with st.container(horizontal=True, gap="medium"):
         for label, value, note in (
             (f"{stage} {metric}", wording.accuracy(score), ACCURACY_HELP),
-            ("Its latency", wording.latency(best.latency_ms if best else None), LATENCY_HELP),
+            (latency_label(best), wording.latency(best.latency_ms if best else None), LATENCY_HELP),
             ("Trials", f"{state.finished} of {state.total}", "Trials that are over, of those asked for."),
             ("Time", wording.seconds(elapsed_s), "From Start to now, or to the end of the run."),
         ):
             st.metric(label, value, help=note, width=NUMBER_PX)
+
+
+def latency_label(best: Trial | None) -> str:
+    """The best trial's latency is measured, or the label says what it is."""
+    source = best.latency_source if best else None
+    return "Its latency" if source in (None, "measured") else f"Its latency, {source}"
 
 
 NUMBER_PX = 150
@@ -50,7 +56,10 @@ ACCURACY_HELP = (
     "Early-stage accuracy, on a held-out part of the training data, steers the search. "
     "The best candidate is then trained to the end and scored on the development set: its final accuracy."
 )
-LATENCY_HELP = "Median of at least 100 runs after warm-up, batch 1, with its 10th and 90th percentile. Lower is better."
+LATENCY_HELP = (
+    "Measured: median of at least 100 runs after warm-up, batch 1, with its 10th and 90th percentile. "
+    "Predicted: from the device's catalogue entry and calibration, with a 90 % interval. Lower is better."
+)
 
 
 def progress(view: Snapshot) -> None:
@@ -130,7 +139,7 @@ def _chart_note(view: Snapshot) -> str:
     note = f"Latency: batch 1, {settings.get('seq_len', 128)} tokens" + (
         f", {source} on {settings.get('device')}" if source else ""
     )
-    note += ". Bars: p10 to p90. Click a point for its details."
+    note += f". Bars: {summary.interval(view.trials)}. Click a point for its details."
     return note + (f" {wording.plural(unplaced, 'trial')} without a latency: only in the table." if unplaced else "")
 
 
@@ -206,8 +215,10 @@ def _facts(trial: Trial, metric: str) -> dict[str, str]:
     """The trial in numbers, by name."""
     latency = wording.latency(trial.latency_ms)
     return {
-        "Latency, median": f"{latency}, {trial.latency_source}" if trial.latency_source else latency,
-        "p10 to p90": wording.spread(trial.latency_p10_ms, trial.latency_p90_ms) or wording.NONE,
+        "Latency" if trial.latency_source == "predicted" else "Latency, median": f"{latency}, {trial.latency_source}"
+        if trial.latency_source
+        else latency,
+        wording.interval(trial.latency_source): wording.spread(trial.latency_p10_ms, trial.latency_p90_ms) or wording.NONE,
         f"Early-stage {metric}": wording.accuracy(trial.accuracy),
         f"Final {metric}": wording.accuracy(trial.final_accuracy),
         "Reward": wording.NONE if trial.reward is None else f"{trial.reward:+.3f}",

@@ -42,4 +42,5 @@ def _result(run: Run, trials: tuple[Trial, ...]) -> str:
         return f"No candidate within the target yet · {when}" if not run.over else f"No candidate within the target · {when}"
     score = best.accuracy if best.final_accuracy is None else best.final_accuracy
     metric = catalogue.metric_of(run.settings.get("task", ""))
-    return f"{metric} **{wording.accuracy(score)}** at **{wording.latency(best.latency_ms)}** · {when}"
+    source = "" if best.latency_source in (None, "measured") else f", {best.latency_source}"
+    return f"{metric} **{wording.accuracy(score)}** at **{wording.latency(best.latency_ms)}**{source} · {when}"

@@ -108,13 +108,14 @@ def titled(event: Event) -> str:
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """The table of trials, one dict a row, in the order given. Names carry the units."""
+    ends = interval(trials)
     return [
         {
             "Trial": trial.trial,
             "Status": label(trial.status),
             "Architecture": trial.architecture,
             "Latency (ms)": trial.latency_ms,
-            "p10 to p90 (ms)": wording.spread(trial.latency_p10_ms, trial.latency_p90_ms).removesuffix(" ms") or None,
+            f"{ends} (ms)": wording.spread(trial.latency_p10_ms, trial.latency_p90_ms).removesuffix(" ms") or None,
             "Source": trial.latency_source,
             "Accuracy": trial.accuracy,
             "Final accuracy": trial.final_accuracy,
@@ -137,6 +138,11 @@ def tally(trials: Iterable[Trial]) -> str:
     for trial in trials:
         counts[names.get(trial.status, "in progress")] += 1
     return ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no trials yet"
+
+
+def interval(trials: Iterable[Trial]) -> str:
+    """What the two ends beside a run's latencies are; all of a run have one source."""
+    return wording.interval(next((trial.latency_source for trial in trials if trial.latency_source), None))
 
 
 def sources(trials: Iterable[Trial]) -> str:

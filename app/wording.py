@@ -26,8 +26,13 @@ def target(ms: float) -> str:
     return f"{ms:g} ms"
 
 
+def interval(source: str | None) -> str:
+    """What the two ends beside a latency are: percentiles of the runs, or a prediction's interval."""
+    return "90 % interval" if source == "predicted" else "p10 to p90"
+
+
 def spread(low_ms: float | None, high_ms: float | None) -> str:
-    """The p10 to p90 interval, or nothing when it is not known."""
+    """The interval beside a latency, or nothing when it is not known."""
     return "" if low_ms is None or high_ms is None else f"{latency(low_ms)[:-3]} to {latency(high_ms)}"
 
 

@@ -21,6 +21,7 @@ from compiler.devices import check_device
 from compiler.precisions import FP32
 from compiler.quiet import ShouldStop, never
 from compiler.targets import check_precision
+from compiler.work import Work
 from compiler.workers import Worker, start_worker
 from data.errors import Cancelled, CompileError, CompileTimeout, UsageError
 
@@ -151,6 +152,20 @@ def report_fusion(
         {"job": "report", "program": program, "fusion": fusion, "seq_len": seq_len}, timeout_s, memory_mb, should_stop, log
     )
     return {name: value for name, value in report.items() if name != "peak_memory_mb"}
+
+
+def work_of_program(program: Path, fusion: str = "lp", seq_len: int = 128, precision: str = "fp32") -> list[Work]:
+    """What the kernels of a program have to do (an ONNX file at `seq_len` tokens), without compiling it. About three seconds.
+
+    Raises:
+        UsageError: unknown fusion.
+        CompileError, CompileTimeout: as `build`.
+    """
+    check_fusion(fusion)
+    if not program.is_file():
+        raise CompileError(f"{program} does not exist")
+    job = {"job": "work", "program": program, "fusion": fusion, "seq_len": seq_len, "precision": precision}
+    return [Work(**facts) for facts in _run_worker(job, 300, 6000, never, None)["work"]]
 
 
 def check_fusion(fusion: str) -> None:

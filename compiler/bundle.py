@@ -161,12 +161,6 @@ def _table(tokenizer_json: str) -> bytes | None:
 def _readme(model: dict, takes_text: bool) -> str:
     latency = model.get("latency") or {}
     accuracy = model.get("accuracy") or {}
-    measured = (
-        f"{latency['median_ms']:.2f} ms ({latency['source']}, batch 1, sequence length {model['seq_len']}, "
-        f"{latency['threads']} threads, median of {latency['runs']} runs; p10 {latency['p10_ms']:.2f}, p90 {latency['p90_ms']:.2f})"
-        if latency
-        else "not measured"
-    )
     by_length = ", ".join(f"{each['seq_len']}: {each['median_ms']:.2f} ms" for each in model.get("latency_by_length", ()))
     lengths = (
         f"\n- latency by sequence length, of which a sentence takes the shortest that it fits: {by_length}" if by_length else ""
@@ -179,7 +173,7 @@ def _readme(model: dict, takes_text: bool) -> str:
 
 - task: {(model.get("task") or {}).get("name", "none")}
 - accuracy: {scored}{f" ({accuracy['split']})" if accuracy else ""}
-- latency: {measured}{lengths}
+- latency: {_latency_text(model)}{lengths}
 - precision: {model["precision"]}
 
 ## Time it
@@ -196,6 +190,19 @@ Link with `-l:{LIBRARY}`. Token ids come from `tokenizer/tokenizer.json` and nee
 {_how_to_use_in_an_app(model) if takes_text and model.get("system") == "android" else ""}{_gpu(model)}## Check it
     sha256sum --check {CHECKSUMS}
 """
+
+
+def _latency_text(model: dict) -> str:
+    latency = model.get("latency")
+    if not latency:
+        return "not measured"
+    setting = f"{latency['source']}, batch 1, sequence length {model['seq_len']}, {latency['threads']} threads"
+    spread = (
+        f"90 % interval {latency['low_ms']:.2f} to {latency['high_ms']:.2f}; {latency['basis']}"
+        if latency["source"] == "predicted"
+        else f"median of {latency['runs']} runs; p10 {latency['p10_ms']:.2f}, p90 {latency['p90_ms']:.2f}"
+    )
+    return f"{latency['median_ms']:.2f} ms ({setting}, {spread})"
 
 
 def _how_to_time(model: dict, threads: int) -> str:

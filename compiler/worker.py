@@ -1,10 +1,11 @@
 """The compiling process: `python -m compiler.worker JOB`, started by `compiler.build`.
 
 JOB is a JSON object, `job` says of which kind: the fields of a `BuildRequest` and `folder` to `compile`, `program` and `fusion` to
-`report` what fusion does. Standard output is a line of JSON for each step, `{"progress"}`,
+`report` what fusion does, and `precision` for the `work` that its kernels have to do. Standard output is a line of JSON for each step, `{"progress"}`,
 and one at the end: `{"report"}` or `{"error"}`.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -44,6 +45,7 @@ from compiler.schedules.linear_fp16 import LinearFp16
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.session import LIBRARY, WEIGHTS, Session
 from compiler.targets import isas_of, threads_of
+from compiler.work import work_of
 from data.errors import CompileError, PocketformerError
 
 LEVELLED = {
@@ -162,6 +164,19 @@ def report_fusion(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     for block in blocks:
         spec_of(block, imported.inputs[0].shape[-1])
     return summarize(imported, blocks)
+
+
+def list_work(job: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """`work`: the fields of each kernel's `compiler.work.Work`; nothing is compiled."""
+    progress("importing the program")
+    with busy():
+        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
+        if job["precision"] == INT8:
+            graph = quantize(graph)
+        elif job["precision"] == FP16:
+            graph = halve(graph)
+    seq_len = graph.inputs[0].shape[-1]
+    return {"work": [dataclasses.asdict(work_of(block, spec_of(block, seq_len).kind)) for block in blocks_of(graph)]}
 
 
 def blocks_of(graph: Graph) -> list[Value]:
@@ -285,6 +300,7 @@ def _calls(program: Program) -> list[dict[str, Any]]:
 JOBS: dict[str, Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]] = {
     "compile": compile_model,
     "report": report_fusion,
+    "work": list_work,
 }
 
 

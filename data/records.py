@@ -33,7 +33,7 @@ class Run:
 class Trial:
     """One candidate of a run: what was proposed, how fast and how accurate it is, or the reason why that is not known.
 
-    Latencies are milliseconds at batch 1; accuracies are the task's metric; the store sets both times when they are left out.
+    Latencies are milliseconds at batch 1; of a predicted one, p10 and p90 are the ends of its 90 % interval. Accuracies are the task's metric; the store sets both times when they are left out.
     """
 
     run_id: str
@@ -115,7 +115,8 @@ class EventLike(Protocol):
 
 @dataclass(frozen=True)
 class Measurement:
-    """A latency with its source ('measured', 'predicted' or 'published'); milliseconds, over `runs` repetitions at batch 1."""
+    """A latency with its source ('measured', 'predicted' or 'published'); milliseconds, over `runs` repetitions at batch 1. Of a predicted
+    one, p10 and p90 are the ends of its 90 % interval, and `runs` is 0."""
 
     architecture: str
     device: str

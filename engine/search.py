@@ -18,7 +18,7 @@ from data.errors import UsageError
 from engine.architecture import Architecture
 from engine.proposals import Tried, next_proposal
 from engine.reward import feasible_reward, infeasible_reward, next_baseline
-from engine.settings import Settings
+from engine.settings import PREDICTED, Settings
 from engine.space import SearchSpace, phase_one_trials
 from engine.strategies import make_strategy
 
@@ -36,7 +36,9 @@ class TrialState:
     choices: list[int]  # indices of the phase's decisions
     depth: int | None  # of phase 2's decisions
     status: str = "running"
-    latency: dict[str, Any] | None = None  # latency_ms, p10_ms, p90_ms, source: the result of `measure`
+    latency: dict[str, Any] | None = (
+        None  # latency_ms, p10_ms and p90_ms (predicted: low_ms and high_ms), source: the result of `measure`
+    )
     accuracy: float | None = None
     final_accuracy: float | None = None
     reward: float | None = None
@@ -45,6 +47,16 @@ class TrialState:
     @property
     def latency_ms(self) -> float | None:
         return None if self.latency is None else float(self.latency["latency_ms"])
+
+    @property
+    def latency_text(self) -> str:
+        """`4.71 ms`, and of a predicted one how sure it is."""
+        if self.latency is None:
+            return "no latency"
+        text = f"{self.latency['latency_ms']:.2f} ms"
+        if self.latency["source"] != PREDICTED:
+            return text
+        return f"{text} (predicted; 90 % interval {self.latency['low_ms']:.2f} to {self.latency['high_ms']:.2f})"
 
 
 @dataclass
@@ -166,6 +178,8 @@ class _Search:
             f"Search for '{settings.task}' on {settings.device} within {settings.latency_ms:g} ms: "
             f"{settings.trials} trials, teacher {settings.teacher}, strategy {settings.strategy}, seed {settings.seed}"
         )
+        if settings.latency == PREDICTED:
+            self._say(f"Latency on {settings.device} is predicted, not measured", level="warning")
         self._do("prepare", None, {})
 
     def _prepare_ended(self, _: None, result: dict[str, Any], problem: str | None) -> None:
@@ -305,12 +319,12 @@ class _Search:
         if latency_ms > limit_ms:
             self._stop_commands_of(number)
             trial.status = "over_limit"
-            trial.reason = f"{latency_ms:.2f} ms is over the limit of {limit_ms:g} ms: not trained"
+            trial.reason = f"{trial.latency_text} is over the limit of {limit_ms:g} ms: not trained"
             trial.reward = infeasible_reward(latency_ms, limit_ms)
             self._say(f"Trial {number}: {trial.reason}", number)
             self._learn(trial)
         else:
-            self._say(f"Trial {number}: {latency_ms:.2f} ms, within the limit of {limit_ms:g} ms", number)
+            self._say(f"Trial {number}: {trial.latency_text}, within the limit of {limit_ms:g} ms", number)
             self._finish_trial_if_complete(trial)
 
     def _train_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
@@ -378,12 +392,12 @@ class _Search:
         latency_ms, limit_ms = float(trial.latency["latency_ms"]), self.settings.latency_ms
         if latency_ms > limit_ms:
             trial.status = "over_limit"
-            self._reject(trial, f"with trained weights {latency_ms:.2f} ms, over the limit of {limit_ms:g} ms")
+            self._reject(trial, f"with trained weights {trial.latency_text}, over the limit of {limit_ms:g} ms")
             return
         trial.final_accuracy = float(result["accuracy"])  # of what ships
         self.state.best = number
         self._end("done")
-        self._say(f"Done: {trial.name}, {latency_ms:.2f} ms, accuracy {trial.final_accuracy:.3f}: {result['name']}", number)
+        self._say(f"Done: {trial.name}, {trial.latency_text}, accuracy {trial.final_accuracy:.3f}: {result['name']}", number)
 
     def _reject(self, trial: TrialState, reason: str) -> None:
         trial.reason = reason
@@ -401,7 +415,7 @@ class _Search:
             fastest = min(too_slow, key=lambda trial: trial.latency_ms or 0.0)
             return (
                 f"no candidate meets {self.settings.latency_ms:g} ms on {self.settings.device}: the fastest seen is "
-                f"{fastest.name} at {fastest.latency_ms:.2f} ms; give a latency target above that, or more trials"
+                f"{fastest.name} at {fastest.latency_text}; give a latency target above that, or more trials"
             )
         return f"every trial failed; the first: {self.state.trials[0].reason}"
 

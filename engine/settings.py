@@ -16,6 +16,8 @@ from data.errors import UsageError
 from engine.strategies import strategy_names
 
 LOSSES = ("logits", "hidden", "attention")
+AUTO, MEASURED, PREDICTED = "auto", "measured", "predicted"
+LATENCIES = (AUTO, MEASURED, PREDICTED)
 
 
 def default_task() -> str:
@@ -35,6 +37,7 @@ class Settings:
     teacher: str = "minilm"
     device: str = "host"
     latency_ms: float = 5.0  # the limit rL of CANAO section 3.3: batch 1, `seq_len` tokens, median
+    latency: str = AUTO  # measured, predicted, or whichever the device allows; a run keeps to what it began with
     trials: int = 8  # candidates compiled and measured; those within the limit are trained too
     strategy: str = "reinforce"
     seed: int = 0
@@ -70,6 +73,7 @@ class Settings:
         _require(self.threads is None or self.threads >= 1, f"threads is {self.threads}; give 1 or more")
         _require_known("strategy", self.strategy, strategy_names())
         _require_known("precision", self.precision, precisions_of(self.device))
+        _require_known("latency", self.latency, LATENCIES)
         for loss in self.losses:
             _require_known("loss", loss, LOSSES)
         for name in ("depths", "hidden_sizes", "ffn_sizes"):

@@ -30,7 +30,7 @@ from engine.search import (
     initial_state,
     step,
 )
-from engine.settings import Settings
+from engine.settings import AUTO, MEASURED, PREDICTED, Settings
 from jobs.pulse import Progress, Pulse
 from jobs.work import WORK, Job, Work
 
@@ -157,13 +157,12 @@ def checked(settings: Settings) -> Settings:
     Raises:
         UsageError: a name that its owner does not know, or a file that is no task; one line that says what to give.
     """
-    from compiler.devices import check_measurable
     from data.tasks import load_task, task_names
     from data.text import text_files
     from engine.space import SearchSpace
     from engine.teacher import HUB_ID, teacher_architecture, teacher_names
 
-    check_measurable(settings.device)
+    latency = _latency_of(settings)
     task = settings.task
     if task not in {info.name for info in task_names()}:
         load_task(task)
@@ -171,6 +170,7 @@ def checked(settings: Settings) -> Settings:
         task = f"{_absolute(path)}{question}{options}"
     settings = replace(
         settings,
+        latency=latency,
         task=task,
         teacher=_absolute(settings.teacher) if settings.teacher not in teacher_names() else settings.teacher,
         text=_absolute(settings.text) if settings.text else None,
@@ -182,6 +182,27 @@ def checked(settings: Settings) -> Settings:
     teacher = teacher_architecture(settings.teacher)
     SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
     return settings
+
+
+def _latency_of(settings: Settings) -> str:
+    """Measured or predicted, for all of a run.
+
+    Raises:
+        UsageError: no such device; it is to be measured and cannot be; it has not the threads asked for.
+    """
+    from compiler.devices import check_device, check_measurable, is_measurable
+
+    check_device(settings.device)
+    latency = settings.latency
+    if latency == AUTO:
+        latency = MEASURED if is_measurable(settings.device) else PREDICTED
+    if latency == MEASURED:
+        check_measurable(settings.device)
+    else:
+        from engine.prediction.machine import machine_of
+
+        machine_of(settings.device, settings.threads, settings.precision)
+    return latency
 
 
 def _absolute(name: str) -> str:
@@ -213,8 +234,8 @@ def _row(run_id: str, trial: TrialState, state: SearchState) -> Trial:
         trial.name,
         trial.status,
         latency_ms=latency.get("latency_ms"),
-        latency_p10_ms=latency.get("p10_ms"),
-        latency_p90_ms=latency.get("p90_ms"),
+        latency_p10_ms=latency.get("p10_ms", latency.get("low_ms")),
+        latency_p90_ms=latency.get("p90_ms", latency.get("high_ms")),
         latency_source=latency.get("source"),
         accuracy=trial.accuracy,
         final_accuracy=trial.final_accuracy,

@@ -8,7 +8,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from data.home import subfolder
 from data.store import ArtifactRef, Command, Measurement, Store
 from engine.architecture import Architecture
 from engine.search import architecture_of_fields, fields_of_architecture
-from engine.settings import Settings
+from engine.settings import PREDICTED, Settings
 
 if TYPE_CHECKING:
     from compiler.build import Built
@@ -65,17 +66,23 @@ def prepare(job: Job) -> dict[str, Any]:
     task = load_task(job.settings.task)
     job.progress(f"Reading teacher {job.settings.teacher}")
     teacher = load_teacher(job.settings.teacher)
+    if job.settings.latency == PREDICTED:
+        job.progress(f"Latency: {_prediction(job, teacher.architecture, job.settings.seq_len)['basis']}")
     return {"task": task.name, "teacher": fields_of_architecture(teacher.architecture)}
 
 
 def compile_candidate(job: Job) -> dict[str, Any]:
-    """Builds the candidate with weights of no meaning: its latency is the same."""
+    """Builds the candidate with weights of no meaning: its latency is the same. A predicted latency needs no program."""
+    if job.settings.latency == PREDICTED:
+        return {}
     built = _build(job, None, job.folder / "built")
     return {"folder": str(built.folder), **_facts(built)}
 
 
 def measure_candidate(job: Job) -> dict[str, Any]:
-    """Times the candidate on the device; builds it first where another machine has compiled it."""
+    """Times the candidate on the device, or predicts it; builds it first where another machine has compiled it."""
+    if job.settings.latency == PREDICTED:
+        return _predict(job)
     folder = Path(job.command.payload["folder"])
     if not folder.exists():
         folder = _build(job, None, job.folder / "built").folder
@@ -102,11 +109,12 @@ def train_to_the_end(job: Job) -> dict[str, Any]:
 
 
 def make_bundle(job: Job) -> dict[str, Any]:
-    """Compiles the trained model, checks it against torch, times it, scores it, and packs it into the file that a user ships.
+    """Compiles the trained model, checks it against torch, times it, scores it, and packs it into the file that a user ships. What is made
+    for another machine is scored as the same model compiled for this one.
 
     A model that turns out to be over the limit is not packed: its latency alone is the result.
     """
-    from compiler.measure import measure_lengths
+    from compiler.devices import HOST
     from data.artifacts import Artifacts
     from engine.candidates import score_compiled
 
@@ -118,22 +126,18 @@ def make_bundle(job: Job) -> dict[str, Any]:
         weights = job.folder / "weights.safetensors"
         Artifacts().get(final["weights_sha256"], weights)
         built = _build(job, weights, job.folder / "bundled")
-        latency = _measure(job, built.folder)
+        latency = _predict(job) if job.settings.latency == PREDICTED else _measure(job, built.folder)
         result = {"latency": latency, **_facts(built)}
         if latency["latency_ms"] > job.settings.latency_ms:
             return result
         job.progress(f"{job.title}: scoring the compiled model on the dev split")
-        metrics = score_compiled(built.folder, job.settings, job.should_stop, job.settings.device)
+        settings, scored, device = job.settings, built.folder, job.settings.device
+        if settings.latency == PREDICTED and device != HOST:
+            settings, device = replace(settings, threads=None), HOST
+            scored = _build(job, weights, job.folder / "scored", HOST).folder
+        metrics = score_compiled(scored, settings, job.should_stop, device)
         result |= {"accuracy": next(iter(metrics.values())), "metrics": metrics}
-        shorter = measure_lengths(
-            built.folder,
-            built.seq_lens[:-1],
-            job.settings.device,
-            job.settings.threads,
-            job.should_stop,
-            log=lambda step: job.progress(f"{job.title}: {step}"),
-        )
-        path = _pack(job, built, latency, shorter, metrics)
+        path = _pack(job, built, latency, _shorter(job, built), metrics)
         shutil.rmtree(built.folder)
         result |= {"name": path.name, "sha256": Artifacts().put(path, path.name, "bundle"), "size": path.stat().st_size}
         part = kept.with_suffix(".part")
@@ -143,6 +147,17 @@ def make_bundle(job: Job) -> dict[str, Any]:
         ArtifactRef(result["sha256"], result["name"], "bundle", result["size"], job.command.run_id, job.command.trial)
     )
     return result
+
+
+def _shorter(job: Job, built: "Built") -> list[dict[str, Any]]:
+    """Latencies at all sequence lengths but the longest, as bundles list them."""
+    from compiler.measure import measure_lengths
+
+    shorter, settings = built.seq_lens[:-1], job.settings
+    if settings.latency == PREDICTED:
+        return [{"seq_len": tokens, **_described(_prediction(job, job.architecture, tokens))} for tokens in shorter]
+    log = partial(_told, job)
+    return measure_lengths(built.folder, shorter, settings.device, settings.threads, job.should_stop, log)
 
 
 def _pack(
@@ -158,7 +173,6 @@ def _pack(
     task = load_task(settings.task)
     short_name = Path(settings.task.split("?")[0]).stem
     device = split_serial(settings.device)[0]
-    measured = {"median_ms": latency["latency_ms"], **{k: v for k, v in latency.items() if k != "latency_ms"}}
     description = {
         "architecture": str(job.architecture),
         "task": {
@@ -175,10 +189,11 @@ def _pack(
         "seq_len": settings.seq_len,
         "seq_lens": built.seq_lens,
         "outputs": task.outputs,
-        "latency": measured,
-        "latency_by_length": [*shorter, {"seq_len": settings.seq_len, **measured}],
+        "latency": _described(latency),
+        "latency_by_length": [*shorter, {"seq_len": settings.seq_len, **_described(latency)}],
         "accuracy": {
             "split": "dev",
+            "compiled_for": HOST if settings.latency == PREDICTED else device,
             "metrics": metrics,
             "before_compilation": payload["final"]["metrics"],
             "early": payload["early_accuracy"],
@@ -221,9 +236,12 @@ def _train(job: Job, stage: Literal["early", "final"]) -> dict[str, Any]:
     return {**asdict(result), "weights": str(result.weights)}
 
 
-def _build(job: Job, weights: Path | None, folder: Path) -> "Built":
-    """Compiles into `folder`, anew: what a worker that died may have left there is of no use."""
+def _build(job: Job, weights: Path | None, folder: Path, device: str | None = None) -> "Built":
+    """Compiles into `folder`, anew: what a worker that died may have left there is of no use. For the run's device; or another, in float32
+    where that has not the precision."""
     from compiler.build import build
+    from compiler.precisions import FP32
+    from compiler.targets import precisions_of
     from compiler.workers import warm_up
     from engine.candidates import export_candidate
 
@@ -231,7 +249,10 @@ def _build(job: Job, weights: Path | None, folder: Path) -> "Built":
     job.progress(f"{job.title}: exporting {job.architecture} from torch")
     request = export_candidate(job.architecture, job.settings, weights, folder.with_name(f"{folder.name}-export"))
     shutil.rmtree(folder, ignore_errors=True)
-    job.progress(f"{job.title}: compiling for {job.settings.device}")
+    place = device or request.device
+    precision = request.precision if request.precision in precisions_of(place) else FP32
+    request = replace(request, device=place, precision=precision)
+    job.progress(f"{job.title}: compiling for {request.device}")
     built = build(request, folder, should_stop=job.should_stop)
     shutil.rmtree(request.program.parent)
     return built
@@ -276,6 +297,45 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
         )
     facts = asdict(latency)
     return {"latency_ms": facts.pop("median_ms"), **facts}
+
+
+def _predict(job: Job) -> dict[str, Any]:
+    settings = job.settings
+    found = _prediction(job, job.architecture, settings.seq_len)
+    job.store.add_measurement(
+        Measurement(
+            architecture=str(job.architecture),
+            device=settings.device,
+            precision=settings.precision,
+            threads=found["threads"],
+            seq_len=settings.seq_len,
+            median_ms=found["latency_ms"],
+            p10_ms=found["low_ms"],
+            p90_ms=found["high_ms"],
+            runs=0,
+            source=found["source"],
+            run_id=job.command.run_id,
+            trial=job.command.trial,
+        )
+    )
+    return found
+
+
+def _prediction(job: Job, architecture: Architecture, seq_len: int) -> dict[str, Any]:
+    """The fields of `engine.prediction.predict.Prediction`."""
+    from engine.prediction.predict import predict
+
+    settings = job.settings
+    return asdict(predict(architecture, settings.device, settings.threads, precision=settings.precision, seq_len=seq_len))
+
+
+def _described(latency: Mapping[str, Any]) -> dict[str, Any]:
+    """As bundles name it."""
+    return {"median_ms": latency["latency_ms"], **{name: value for name, value in latency.items() if name != "latency_ms"}}
+
+
+def _told(job: Job, step: str) -> None:
+    job.progress(f"{job.title}: {step}")
 
 
 def _wait(seconds: float, should_stop: Callable[[], bool]) -> None:

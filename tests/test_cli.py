@@ -113,6 +113,12 @@ def test_an_unknown_model_is_named_with_those_there_are(home, tmp_path, capsys, 
         (("bench", "minilm-l6", "--against", "magic"), "unknown runtime 'magic'"),
         (("bench", "minilm-l6", "--device", "toaster"), "unknown device 'toaster'"),
         (("trials",), "there is no run yet"),
+        (("predict", "minilm-l6", "--device", "toaster"), "unknown device 'toaster'"),
+        (("predict", "missing.csv", "--device", "pixel-8"), "missing.csv cannot be read as CSV"),
+        (("predict", "minilm-l6", "--device", "pixel-8", "--threads", "12"), "pixel-8 has 9 cores"),
+        (("predict", "minilm-l6", "--device", "pixel-8", "--gpu", "--threads", "2"), "--gpu has no cluster and no threads"),
+        (("calibrate", "--device", "pixel-8", "--data", "missing.csv"), "missing.csv cannot be read as CSV"),
+        (("calibrate", "--device", "pixel-8", "--budget", "3"), "latency on pixel-8 cannot be measured"),
     ],
 )
 def test_wrong_use(home, capsys, arguments, message):
@@ -148,6 +154,47 @@ def test_show_as_json(capsys):
     assert shown["layers"] == 6
     assert shown["flops"] == 2 * shown["mult_adds"]
     assert shown["bytes"] == 4 * shown["parameters"]
+
+
+def test_predict_as_json(home, tmp_path, capsys):
+    assert main(["predict", "bert-base", "--device", "galaxy-s20", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["source"] == "predicted"
+    assert 0 < found["low"] < found["latency_ms"] < found["high"]
+    assert [(each["latency_ms"], each["source"], each["by"]) for each in found["published"]] == [
+        (257.0, "published", "CANAO, Table 3"),
+        (186.0, "published", "CANAO, Table 3"),
+    ]
+    path = tmp_path / "architectures.csv"
+    path.write_text("architecture\nbert-base\nL2-H128-A2-F512\n")
+    assert main(["predict", str(path), "--device", "galaxy-s20", "--json"]) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert both[0]["latency_ms"] == found["latency_ms"]
+    assert {"latency_ms", "low", "high", "source"} <= set(both[1])
+
+
+def test_predict_is_calibrated_by_a_file(home, tmp_path, capsys):
+    path = tmp_path / "measured.csv"
+    rows = [
+        f"L{layers}-H{64 * heads}-A{heads}-F{256 * heads},{layers * heads**2},1" for layers in (2, 6) for heads in (4, 6, 8)
+    ]
+    path.write_text("\n".join(["architecture,ms,threads", *rows]))
+    assert main(["calibrate", "--device", "pixel-8", "--data", str(path), "--json"]) == 0
+    fitted = json.loads(capsys.readouterr().out)["clusters"]["big"]
+    assert (fitted["rows"], fitted["families"]) == (6, 3)
+    assert main(["predict", "L4-H384-A6-F1536", "--device", "pixel-8", "--threads", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["latency_ms"] == pytest.approx(4 * 6**2, rel=0.2)
+    assert "calibrated on 6 measurements" in found["basis"]
+
+
+def test_predict_imports_nothing_heavy():
+    code = (
+        "import sys; from app.cli import main; main(['predict', 'bert-base', '--device', 'pixel-8', '--json']); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER, check=True)
+    assert not set(done.stderr.split()) & {"torch", "tvm", "transformers", "scipy", "pandas", "duckdb"}
 
 
 def test_a_port_in_use_is_said_in_one_line(home, capsys):

@@ -4,8 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.commands.trials import latency_facts, trial_json
 from app.commands.trials import render as render_trials
-from app.commands.trials import trial_json
 from app.terminal import Progress
 from data.errors import Cancelled, PocketformerError, UsageError
 from data.home import subfolder
@@ -43,7 +43,7 @@ def render(result: dict[str, Any]) -> str:
     best = result["best"]
     return (
         f"{render_trials(result['trials'])}\n\nbest: {best['architecture']}, {best['latency_ms']:.2f} ms "
-        f"({best['latency_source']}), accuracy {best['final_accuracy']:.4f}\nbundle: {result['bundle']}"
+        f"({latency_facts(best)}), accuracy {best['final_accuracy']:.4f}\nbundle: {result['bundle']}"
     )
 
 

@@ -35,7 +35,7 @@ def render(result: list[dict[str, Any]]) -> str:
             trial["trial"],
             trial["architecture"],
             _rounded(trial["latency_ms"], 2),
-            trial["latency_source"],
+            latency_facts(trial),
             _rounded(trial["accuracy"], 4),
             _rounded(trial["final_accuracy"], 4),
             _rounded(trial["reward"], 3),
@@ -45,6 +45,13 @@ def render(result: list[dict[str, Any]]) -> str:
         for trial in result
     ]
     return table(header, rows)
+
+
+def latency_facts(trial: dict[str, Any]) -> str | None:
+    """A latency's source; of a predicted one, its interval too."""
+    if trial["latency_source"] != "predicted":
+        return trial["latency_source"]
+    return f"predicted, 90 % interval {trial['latency_p10_ms']:.2f} to {trial['latency_p90_ms']:.2f}"
 
 
 def trial_json(trial: "Trial") -> dict[str, Any]:

@@ -35,6 +35,7 @@ FROM_URL: dict[str, Callable[[str], Any]] = {
     "task": str,
     "teacher": str,
     "device": str,
+    "latency": str,
     "latency_ms": float,
     "trials": int,
     "strategy": str,
@@ -74,7 +75,10 @@ def ask(given: Settings) -> None:
     with st.container(border=True):
         task = ask_task(given)
         columns = st.columns(3)
-        device = columns[0].selectbox("Device", *_choice(catalogue.devices(), given.device), help="Where the model will run.")
+        device = columns[0].selectbox(
+            "Device", *_choice(catalogue.devices(), given.device), format_func=catalogue.device_title,
+            help="Where the model will run. Latency is measured where the device is at hand, else predicted, and marked so.",
+        )  # fmt: skip
         latency_ms = columns[1].number_input(
             "Latency target (ms)", value=given.latency_ms, step=0.5, format="%.2f",
             help="Median, batch 1. A candidate over the target is not trained.",
@@ -98,12 +102,14 @@ def ask(given: Settings) -> None:
             "Unlabelled text (optional)", value=given.text or "", placeholder="/path/to/text.txt, .gz, or a folder",
             help="For distillation from the teacher; more text gives better candidates. Without it: the task's own and generated text.",
         )  # fmt: skip
-        more = ask_more(given)
+        more = ask_more(given, device)
         started = st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch")
         health.note()
     if started:
         values = {"task": task.name, "device": device, "latency_ms": float(latency_ms), "trials": trials, "teacher": teacher}
-        start(task, values | {"strategy": strategy, "seed": seed, "text": text.strip() or None} | more)
+        start(
+            task, values | {"latency": given.latency, "strategy": strategy, "seed": seed, "text": text.strip() or None} | more
+        )
 
 
 def start(task: "Choice", values: dict[str, Any]) -> None:
@@ -193,7 +199,7 @@ def preview(task: str) -> None:
     st.caption(f"{sample.train} training and {sample.dev} development examples. {sample.balance}")
 
 
-def ask_more(given: Settings) -> dict[str, Any]:
+def ask_more(given: Settings, device: str) -> dict[str, Any]:
     with st.expander("Advanced"):
         row = st.columns(2)
         values = {
@@ -212,7 +218,7 @@ def ask_more(given: Settings) -> dict[str, Any]:
                 help="Every latency is for this many tokens.",
             ),
             "precision": row[0].selectbox(
-                "Precision", *_choice(precisions_of(given.device), given.precision),
+                "Precision", *_choice(precisions_of(device), given.precision),
                 help="Of the compiled model. fp16: matmuls on 16-bit floats. int8: dense layers on 8-bit integers; the final accuracy is the compiled model's own.",
             ),
         }  # fmt: skip

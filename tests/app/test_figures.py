@@ -105,7 +105,8 @@ def test_the_source_is_told_by_an_open_symbol_and_in_the_hover():
     points = traces(draw([trial(RUN, 1), replace(trial(RUN, 2), latency_source="predicted")]))["Within target"]
     assert list(points.marker.symbol) == ["circle", "circle-open"]
     assert points.customdata[0][3].startswith("measured")
-    assert points.customdata[1][3].startswith("predicted")
+    assert points.customdata[1][3].startswith("predicted (90 % interval: ")
+    assert "(p10 to p90: " in points.customdata[0][3]
 
 
 @pytest.mark.parametrize(("number", "axis"), [(1, "y"), (3, "y2")])

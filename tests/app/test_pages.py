@@ -92,6 +92,13 @@ def test_the_url_prefills_search_and_a_wrong_value_in_it_does_no_harm(home):
     assert labelled(app.number_input, "Seed").value == 0
 
 
+def test_devices_that_are_not_here_are_marked_as_predicted(home):
+    device = labelled(search_page(device="galaxy-s20").selectbox, "Device")
+    assert device.value == "galaxy-s20"
+    assert "host" in device.options
+    assert "galaxy-s20 · latency predicted" in device.options
+
+
 def test_recent_runs_tell_status_accuracy_and_latency(home):
     text = written(search_page())
     assert "Pearson **0.781** at **4.71 ms**" in text

@@ -110,6 +110,12 @@ def test_rows_carry_units_and_the_source():
     assert "over the limit" in row["Reason"]
 
 
+def test_rows_of_predicted_latencies_have_an_interval_instead():
+    (row,) = summary.trial_rows([replace(trial("run", 3), latency_source="predicted")])
+    assert row["90 % interval (ms)"] == "6.77 to 7.68"
+    assert "p10 to p90 (ms)" not in row
+
+
 def test_sources_are_listed_once():
     assert summary.sources([trial("run", 1), trial("run", 2)]) == "measured"
     assert summary.sources([trial("run", 1), replace(trial("run", 2), latency_source="predicted")]) == "measured and predicted"

@@ -1,10 +1,10 @@
-"""Table 1 beside ours with every difference explained, and Table 4's columns."""
+"""Table 1 beside ours with every difference explained, Table 4's columns, and predictions beside Tables 3 and 4."""
 
 import json
 
 import pytest
 
-from benchmarks import fusion, layers
+from benchmarks import fusion, layers, predicted
 from data.errors import UsageError
 
 
@@ -88,3 +88,41 @@ def test_the_papers_gain():
 def test_wrong_use(monkeypatch, capsys, option):
     assert command(fusion, monkeypatch, *option) == UsageError.exit_status
     assert capsys.readouterr().err.startswith("fusion: ")
+
+
+def test_predictions_beside_tables_3_and_4(monkeypatch, tmp_path, capsys):
+    out = tmp_path / "predicted.json"
+    assert command(predicted, monkeypatch, "--json", str(out)) == 0
+    report = json.loads(out.read_text())
+    assert len(report["rows"]) == 20
+    for row in report["rows"]:
+        assert row["in_fit"] == ("Table 3" in row["source"] and row["fusion"] == "lp" and "with NAS" not in row["model"])
+        assert (row["held_out"] is None) == (row["fusion"] == "none")
+        assert row["low"] < row["published"] * 3
+    for each in report["summary"]:
+        assert each["leave_one_out_error"] < 0.35
+        assert each["leave_one_out_rank"] > 0.8
+        assert each["uncalibrated_rank"] > 0.9
+        assert each["inside"] >= each["figures"] - 1
+    assert "fitted" in (printed := capsys.readouterr().out)
+    assert "held out" in printed
+
+
+def test_predictions_held_out_from_measurements(monkeypatch, tmp_path, capsys):
+    path, out = tmp_path / "measured.csv", tmp_path / "predicted.json"
+    rows = [
+        f"L{layers}-H{64 * heads}-A{heads}-F{ratio * heads * 64},{layers * heads**2 * (8 + ratio) * slowness:.1f},{cluster},1"
+        for layers in (1, 4)
+        for heads in (4, 5, 6, 7, 8, 10)
+        for ratio in (2, 4)
+        for cluster, slowness in (("big", 0.3), ("little", 0.9))
+    ]
+    path.write_text("\n".join(["architecture,ms,cluster,threads", *rows]))
+    words = ("--measured", str(path), "--device", "hikey-970", "--fusion", "lp", "--json", str(out))
+    assert command(predicted, monkeypatch, *words) == 0
+    found = {each["what"]: each for each in json.loads(out.read_text())["measured"]}
+    half = next(each for what, each in found.items() if what.startswith("big, by half"))
+    assert half["median_error"] < 0.2 < found["big, not calibrated"]["median_error"]
+    assert half["coverage"] > 0.8
+    assert half["interval_factor"] < found["big, not calibrated"]["interval_factor"]
+    assert "little, not calibrated" in capsys.readouterr().out

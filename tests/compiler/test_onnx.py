@@ -1,5 +1,6 @@
 """ONNX files of several exporters and opsets become the same blocks, and bad files are one clear error each."""
 
+import json
 import os
 import warnings
 
@@ -9,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_files import HIDDEN, NAMES, SEQ_LEN, WORDS, broken, tensorflow_like
 
+from app.cli import main
 from compiler.build import BuildRequest, build
 from compiler.evaluate import evaluate
 from compiler.graph import CONSTANT, INPUT
@@ -198,3 +200,12 @@ def test_external_data_that_are_missing_or_huge(tmp_path):
     os.truncate(tmp_path / "weights.bin", LARGEST_BYTES + 1_000_000)
     with pytest.raises(ModelError, match=r"holds 2\.1 GB"):
         import_onnx(path, SEQ_LEN)
+
+
+def test_its_latency_is_predicted_from_the_compilers_kernels(tmp_path, capsys, fresh_home):
+    path = tmp_path / "model.onnx"
+    tensorflow_like(path)
+    assert main(["predict", str(path), "--device", "pixel-8", "--seq-len", str(SEQ_LEN), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["kernels"] == len(blocks(path))
+    assert 0 < found["low"] < found["latency_ms"] < found["high"]

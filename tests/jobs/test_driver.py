@@ -1,6 +1,7 @@
 """The driver on a real store: steps are committed once, commands done once, and whatever dies is done again."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from runs import SETTINGS, begin, check_done
 from data.errors import CompileError, UsageError
 from data.store import Store
 from engine.settings import Settings
-from jobs.driver import MOST_DEATHS, advance, execute, start_run
+from jobs.driver import MOST_DEATHS, advance, checked, execute, start_run
 
 
 def carry_out(store: Store, run_id: str, work=WORK, worker: str = "w") -> None:
@@ -37,6 +38,32 @@ def test_trials_hold_what_was_found(store: Store):
     assert trial.flops > 100_000_000
     assert trial.reward is not None
     assert trial.finished_at is not None
+
+
+def test_latency_is_measured_where_it_can_be():
+    assert checked(Settings()).latency == "measured"
+    assert checked(Settings(latency="predicted")).latency == "predicted"
+    assert checked(Settings(device="galaxy-s20")).latency == "predicted"
+    with pytest.raises(UsageError, match="latency on galaxy-s20 cannot be measured"):
+        checked(Settings(device="galaxy-s20", latency="measured"))
+    with pytest.raises(UsageError, match="galaxy-s20 has 8 cores"):
+        checked(Settings(device="galaxy-s20", threads=9))
+    with pytest.raises(UsageError, match="unknown device 'toaster'"):
+        checked(Settings(device="toaster"))
+
+
+def test_a_run_on_predictions_says_so(store: Store):
+    def predicted(job):
+        return {"latency_ms": 4.0, "low_ms": 2.0, "high_ms": 8.0, "source": "predicted"}
+
+    run_id = begin(store, replace(SETTINGS, device="galaxy-s20", latency="predicted"))
+    bundle = {"latency": predicted(None), "name": "b.zip", "accuracy": 0.9}
+    carry_out(store, run_id, {**WORK, "compile": lambda job: {}, "measure": predicted, "bundle": lambda job: bundle})
+    trial = next(trial for trial in store.trials(run_id) if trial.latency_ms is not None)
+    assert (trial.latency_source, trial.latency_p10_ms, trial.latency_p90_ms) == ("predicted", 2.0, 8.0)
+    said = [event.message for event in store.events(run_id, limit=5000)]
+    assert "Latency on galaxy-s20 is predicted, not measured" in said
+    assert any("4.00 ms (predicted; 90 % interval 2.00 to 8.00), within the limit of 4.5 ms" in line for line in said)
 
 
 def test_advance_is_idempotent(store: Store):

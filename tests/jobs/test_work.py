@@ -1,5 +1,6 @@
 """The work itself, against the engine and the compiler: a measurement that fails is tried again, a bundle is packed once."""
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from data.errors import Cancelled, DeviceLost, MeasureError
 from data.store import Command, Store
 from engine.architecture import Architecture
 from engine.search import fields_of_architecture
+from engine.settings import Settings
 from engine.teacher import model_folder, read_tokenizer
 from jobs import work
 from jobs.work import Job, make_bundle, measure_candidate, prepare
@@ -114,6 +116,29 @@ def test_waiting_to_measure_ends_when_it_is_no_longer_wanted(job, built: Path, m
         measure_candidate(job("measure", should_stop=lambda: True, folder=str(built)))
 
 
+PHONE = dataclasses.replace(SETTINGS, device="galaxy-s20", latency="predicted", latency_ms=60.0)
+
+
+def test_prepare_says_what_predictions_rest_on(job, said: list[str]):
+    prepare(for_phone(job("prepare")))
+    assert any("Latency: not calibrated" in line for line in said)
+
+
+def for_phone(job: Job, settings: Settings = PHONE) -> Job:
+    return dataclasses.replace(job, settings=settings)
+
+
+def test_a_predicted_latency_needs_no_program_and_is_kept_as_what_it_is(job, store: Store):
+    assert work.compile_candidate(for_phone(job("compile"))) == {}
+    result = measure_candidate(for_phone(job("measure", folder=None)))
+    assert result["source"] == "predicted"
+    assert result["low_ms"] < result["latency_ms"] < result["high_ms"]
+    json.dumps(result)
+    (kept,) = store.measurements(architecture=str(ARCHITECTURE), device="galaxy-s20")
+    assert (kept.source, kept.runs, kept.median_ms) == ("predicted", 0, result["latency_ms"])
+    assert (kept.p10_ms, kept.p90_ms) == (result["low_ms"], result["high_ms"])
+
+
 @pytest.fixture
 def bundle_job(job, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A bundle of weights that exist, with a compiler that is done at once."""
@@ -151,7 +176,39 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
     assert (model["seq_len"], model["seq_lens"]) == (128, [32, 64, 128])
     assert model["latency"]["median_ms"] == 3.0
     assert [(each["seq_len"], each["median_ms"]) for each in model["latency_by_length"]] == [(64, 1.6), (128, 3.0)]
-    assert model["accuracy"] == {"split": "dev", "metrics": {"f1": 0.79}, "before_compilation": {"f1": 0.8}, "early": 0.7}
+    assert model["accuracy"] == {
+        "split": "dev",
+        "compiled_for": "host",
+        "metrics": {"f1": 0.79},
+        "before_compilation": {"f1": 0.8},
+        "early": 0.7,
+    }
+
+
+def test_a_bundle_for_a_phone_that_is_not_here(bundle_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is scored as compiled for this machine; its latency says everywhere that it is predicted."""
+    asked = []
+    built = work._build(bundle_job, None, tmp_path)
+    monkeypatch.setattr(work, "_build", lambda job, weights, folder, device=None: asked.append(device) or built)
+    monkeypatch.setattr(
+        "engine.candidates.score_compiled", lambda folder, settings, stop, device: asked.append(device) or {"f1": 0.79}
+    )
+    result = make_bundle(for_phone(bundle_job))
+    assert asked == [None, "host", "host"]  # compiled for the phone and for this machine, which answers
+    assert result["name"].startswith("pocketformer-paraphrase-L2-H384-A12-F768-galaxy-s20@")
+    assert result["name"].endswith("ms-predicted.zip")
+    with zipfile.ZipFile(Artifacts().get(result["sha256"], tmp_path / "b.zip")) as bundle:
+        model = json.loads(bundle.read("model.json"))
+        readme = bundle.read("README.md").decode()
+    assert model["latency"]["source"] == "predicted"
+    assert model["latency"]["low_ms"] < model["latency"]["median_ms"] < model["latency"]["high_ms"]
+    by_length = model["latency_by_length"]
+    assert [each["seq_len"] for each in by_length] == [32, 64, 128]
+    assert {each["source"] for each in by_length} == {"predicted"}
+    assert by_length[0]["median_ms"] < by_length[2]["median_ms"]
+    assert "ms (predicted, batch 1" in readme
+    assert "90 % interval" in readme
+    assert "adb push bench" in readme
 
 
 def test_a_bundle_over_the_limit_is_not_packed(bundle_job: Job, store: Store, monkeypatch: pytest.MonkeyPatch):
