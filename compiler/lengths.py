@@ -15,7 +15,7 @@ import numpy as np
 from compiler.graph import CONSTANT, INPUT, Graph, Value, constant
 from data.errors import CompileError
 
-USUAL_SEQ_LENS = (32, 64, 128)
+USUAL_SEQ_LENS = (24, 48, 80, 128)
 LEAST_SEQ_LEN = 2
 Axes = frozenset[int]
 NONE: Axes = frozenset()
