@@ -5,6 +5,7 @@ each `tile_rows` queries: scores in registers, mask added, softmax of the rows, 
 scale: the query weights do. Head sizes and sequence lengths of any kind are padded in the scratch only.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -103,21 +104,20 @@ class Attention:
     def _head(self, qkv: Any, tokens: list[Any], y: Any, head: Any, part: Any, tile: Tile, isa: Isa) -> None:
         size, lanes, dtype = self.head_size, self.lanes(isa), self.summed(isa)
         keys, width = _round_up(self.seq_len, lanes), self.heads * size
-        keys_t, values = emit.local(size, keys, dtype=dtype), emit.local(self.seq_len, _round_up(size, lanes), dtype=dtype)
+        keys_t = _Panels(size, keys // lanes, tile, lanes, dtype)
+        values = _Panels(self.seq_len, -(-size // lanes), tile, lanes, dtype)
         mask, scores = emit.local(keys), emit.local(tile.tile_rows, keys)
         weights = scores if dtype == "float32" else emit.local(tile.tile_rows, keys, dtype=dtype)
         sums = emit.local(tile.tile_rows * tile.vectors, lanes, dtype=dtype)
         inverses, rows = emit.local(tile.tile_rows), _Rows(isa)
-        self._transpose(qkv, keys_t, width + head * size, lanes)
+        # The innermost loops are over keys for keys, and over columns for values: a vector stored at once.
+        keys_t.fill(self.seq_len, lambda k, j: emit.load(qkv, dtype, 1, j, width + head * size + k))
+        values.fill(size, lambda j, c: emit.load(qkv, dtype, 1, j, 2 * width + head * size + c))
         with emit.loop(self.seq_len) as j:
-            first = 2 * width + head * size
-            emit.columns(size, lanes, lambda c: emit.store(values, emit.load(qkv, dtype, 1, j, first + c), j, c))
             emit.store(mask, self._mask(tokens, j), j)
         if keys > self.seq_len:
             with emit.loop(keys - self.seq_len) as beyond:
                 emit.store(mask, emit.number(emit.LOWEST), self.seq_len + beyond)
-                with emit.loop(size) as k:
-                    emit.store(keys_t, tirx.const(0.0, dtype), k, self.seq_len + beyond)
         share = self.rows // tile.splits
         with emit.loop(share // tile.tile_rows) as block:
             row = part * share + block * tile.tile_rows
@@ -125,20 +125,6 @@ class Attention:
             for index in range(tile.tile_rows):
                 rows.softmax(scores, weights, index, keys, inverses)
             self._context(weights, values, sums, inverses, y, row, head, tile, lanes, isa)
-
-    def _transpose(self, qkv: Any, keys_t: Any, first: Any, vector: int) -> None:
-        """A head's keys, a vector of them at a time: one store in place of as many as it has lanes."""
-        whole = self.seq_len // vector
-
-        def move(j: Any, k: Any) -> None:
-            emit.store(keys_t, emit.load(qkv, keys_t.dtype, 1, j, first + k), k, j)
-
-        if whole:
-            with emit.loop(whole) as chunk, emit.loop(self.head_size) as k, emit.lanes(vector) as lane:
-                move(chunk * vector + lane, k)
-        if self.seq_len % vector:
-            with emit.loop(self.seq_len % vector) as rest, emit.loop(self.head_size) as k:
-                move(whole * vector + rest, k)
 
     def _mask(self, tokens: list[Any], j: Any) -> Any:
         """The table's entry for key j, as selections."""
@@ -160,72 +146,101 @@ class Attention:
     ) -> None:  # fmt: skip
         """Sums of float32 begin with the mask; others, which cannot hold it, have it added."""
         whole = sums.dtype == "float32"
-        for first, vectors, count in _chunks(keys // lanes, tile.vectors):
-            grid = list(emit.grid(tile.tile_rows, vectors))
-            with emit.loop(count) as chunk:
-                base = (first + chunk * vectors) * lanes
-                for _, vector, at in grid:
-                    with emit.lanes(lanes) as lane:
-                        emit.store(sums, mask[base + vector * lanes + lane] if whole else tirx.const(0.0, sums.dtype), at, lane)
-                self._add(
-                    sums,
-                    grid,
-                    self.head_size,
-                    isa,
-                    qkv,
-                    lambda index: row + index,
-                    head * self.head_size,
-                    lambda k, column, base=base: (keys_t, k, base + column),
-                )
-                for index, vector, at in grid:
-                    column = base + vector * lanes
-                    with emit.lanes(lanes) as lane:
-                        score = sums[at, lane] if whole else tirx.Cast("float32", sums[at, lane]) + mask[column + lane]
-                        emit.store(scores, score, index, column + lane)
+        for panel in keys_t.panels():
+            base, grid = panel.base, list(emit.grid(tile.tile_rows, panel.vectors))
+            for _, vector, at in grid:
+                with emit.lanes(lanes) as lane:
+                    emit.store(sums, mask[base + vector * lanes + lane] if whole else tirx.const(0.0, sums.dtype), at, lane)
+            self._add(sums, tile.tile_rows, panel, isa, qkv, lambda index: row + index, head * self.head_size)
+            for index, vector, at in grid:
+                column = base + vector * lanes
+                with emit.lanes(lanes) as lane:
+                    score = sums[at, lane] if whole else tirx.Cast("float32", sums[at, lane]) + mask[column + lane]
+                    emit.store(scores, score, index, column + lane)
 
     def _context(
         self, weights: Any, values: Any, sums: Any, inverses: Any, y: Any, row: Any, head: Any, tile: Tile, lanes: int, isa: Isa
     ) -> None:
         size = self.head_size
 
-        for first, vectors, count in _chunks(_round_up(size, lanes) // lanes, tile.vectors):
-            grid = list(emit.grid(tile.tile_rows, vectors))
-            with emit.loop(count) as chunk:
-                base = (first + chunk * vectors) * lanes
-                for _, _, at in grid:
-                    with emit.lanes(lanes) as lane:
-                        emit.store(sums, tirx.const(0.0, sums.dtype), at, lane)
-                self._add(
-                    sums,
-                    grid,
-                    self.seq_len,
-                    isa,
-                    weights,
-                    lambda index: index,
-                    0,
-                    lambda j, column, base=base: (values, j, base + column),
-                )
-                for index, vector, at in grid:
+        for panel in values.panels():
+            base, grid = panel.base, list(emit.grid(tile.tile_rows, panel.vectors))
+            for _, _, at in grid:
+                with emit.lanes(lanes) as lane:
+                    emit.store(sums, tirx.const(0.0, sums.dtype), at, lane)
+            self._add(sums, tile.tile_rows, panel, isa, weights, lambda index: index, 0)
+            for index, vector, at in grid:
 
-                    def write(lane: Any, index: int = index, at: int = at, column: Any = base + vector * lanes) -> None:
-                        context = emit.load(sums, "float32", 1, at, lane) * inverses[index]
-                        emit.store(y, emit.cast(self.dtype, context), row + index, head * size + column + lane)
+                def write(lane: Any, index: int = index, at: int = at, column: Any = base + vector * lanes) -> None:
+                    context = emit.load(sums, "float32", 1, at, lane) * inverses[index]
+                    emit.store(y, emit.cast(self.dtype, context), row + index, head * size + column + lane)
 
-                    emit.within(size, base + vector * lanes, lanes, False, write)
+                emit.within(size, base + vector * lanes, lanes, False, write)
 
-    def _add(self, sums: Any, grid: Any, count: int, isa: Isa, left: Any, row: Any, first: Any, right: Any) -> None:
-        """The products of left[row(index), first + k] and a vector at right(k, column), for `count` of k, to a register tile."""
+    def _add(self, sums: Any, rows: int, panel: "_Panel", isa: Isa, left: Any, row: Any, first: Any) -> None:
+        """The products of left[row(index), first + k] and row k of a panel, for all of k, to a register tile."""
         lanes = self.lanes(isa)
-        factors, register = emit.Factors.of(isa, count, lanes, emit.bits(sums.dtype)), emit.vector(0, lanes)
+        factors, register = emit.Factors.of(isa, panel.depth, lanes, emit.bits(sums.dtype)), emit.vector(0, lanes)
 
         def add(start: Any, lane: int) -> None:
-            for index, vector, at in grid:
+            for index, vector, at in emit.grid(rows, panel.vectors):
                 x = factors.take(left, sums.dtype, row(index), first + start, lane)
-                buffer, *at_right = right(start + lane, vector * lanes)
-                product = x * emit.load(buffer, sums.dtype, lanes, *at_right)
+                product = x * emit.load(panel.buffer, sums.dtype, lanes, panel.at(start + lane, vector * lanes))
                 T.buffer_store(sums, sums[at, register] + product, [at, register])
 
-        factors.each(count, UNROLLED, add)
+        factors.each(panel.depth, UNROLLED, add)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Columns from `base` on, as many vectors of them as a register tile has; [depth][vectors x lanes] in `buffer`."""
+
+    buffer: Any
+    depth: int
+    base: Any
+    vectors: int
+    lanes: int
+
+    def at(self, k: Any, column: Any) -> Any:
+        """Where the `column`-th number of row k is."""
+        return self.base * self.depth + k * (self.vectors * self.lanes) + column
+
+
+class _Panels:
+    """A matrix (depth, columns) in scratch memory as panels, so that what a loop over its rows reads lies side by side."""
+
+    def __init__(self, depth: int, vectors: int, tile: Tile, lanes: int, dtype: str) -> None:
+        self.depth, self.lanes, self.dtype = depth, lanes, dtype
+        self.chunks = _chunks(vectors, tile.vectors)
+        self.buffer = emit.local(depth * vectors * lanes, dtype=dtype)
+
+    def panels(self) -> Iterator[_Panel]:
+        """Each panel, within a loop over those of its size."""
+        for first, vectors, count in self.chunks:
+            with emit.loop(count) as chunk:
+                yield _Panel(self.buffer, self.depth, (first + chunk * vectors) * self.lanes, vectors, self.lanes)
+
+    def fill(self, columns: int, number: Callable[[Any, Any], Any]) -> None:
+        """number(k, column) for all of `columns`, and zeros beside them."""
+        for panel in self.panels():
+            for vector in range(panel.vectors):
+                self._fill(panel, vector * self.lanes, columns, number)
+
+    def _fill(self, panel: _Panel, within: int, columns: int, number: Callable[[Any, Any], Any]) -> None:
+        first = panel.base + within
+
+        def store(k: Any, lane: Any, value: Any) -> None:
+            emit.store(self.buffer, value, panel.at(k, within + lane))
+
+        if columns % self.lanes == 0:
+            with emit.loop(self.depth) as k, emit.lanes(self.lanes) as lane:
+                store(k, lane, number(k, first + lane))
+            return
+        with emit.when(first + self.lanes <= columns), emit.loop(self.depth) as k, emit.lanes(self.lanes) as lane:
+            store(k, lane, number(k, first + lane))
+        with emit.when(first + self.lanes > columns), emit.loop(self.depth) as k, emit.loop(self.lanes) as lane:
+            last = number(k, tirx.min(first + lane, columns - 1))
+            store(k, lane, tirx.Select(first + lane < columns, last, tirx.const(0.0, self.dtype)))
 
 
 class _Rows:
