@@ -138,6 +138,8 @@ def parser() -> argparse.ArgumentParser:
         "which", nargs="?", metavar="NAME|FILE", help="a device; or a TOML file, named as the device is to be called"
     )
 
+    _add(commands, "doctor", "what is missing on this machine, and how to mend it")
+
     serve = commands.add_parser("serve", help="broker, store, workers and web page, in the foreground")
     serve.add_argument("--port", type=int, default=8501)
     serve.add_argument(
