@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -50,6 +51,7 @@ from compiler.schedules.transpose import Transpose
 from data.errors import CompileError
 
 ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so that register tiles fit
+TILES_VARIABLE = "POCKETFORMER_TILES"
 TUNING_ROUNDS = 8  # short and many: others' use of the machine comes in bursts
 TUNING_ROUND_US = 2000.0
 COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a last-level cache has for one program
@@ -140,13 +142,14 @@ def compile_kernels(
         here: this machine can run them, so tiles are tried by measurement; else the schedules' cost models choose.
     """
     wanted = list(dict.fromkeys(specs))
-    keys = {spec: cache.kernel_key(spec, isa, threads) for spec in wanted}
+    most_tiles = _most_tiles() if here else 1
+    keys = {spec: cache.kernel_key(spec, isa, threads, most_tiles) for spec in wanted}
     missing = [spec for spec in wanted if cache.find(keys[spec]) is None]
     if missing:
         with cache.compiling(), tempfile.TemporaryDirectory(prefix="pocketformer-kernels-") as folder:
             missing = [spec for spec in missing if cache.find(keys[spec]) is None]
             if missing:
-                _compile_missing(missing, keys, isa, threads, Path(folder), log, here)
+                _compile_missing(missing, keys, isa, threads, most_tiles, Path(folder), log, here)
     kernels = {}
     for spec in wanted:
         found = cache.find(keys[spec])
@@ -159,13 +162,34 @@ def compile_kernels(
     return kernels, len(missing)
 
 
+def _most_tiles() -> int | None:
+    """Tiles that a kernel may be tried with, by `POCKETFORMER_TILES`; None leaves it to the schedules.
+
+    Raises:
+        CompileError: it is no such number.
+    """
+    text = os.environ.get(TILES_VARIABLE)
+    if not text:
+        return None
+    if not text.isdecimal() or not int(text):
+        raise CompileError(f"{TILES_VARIABLE} is '{text}'; give how many tiles to try for a kernel, 1 or more, or unset it")
+    return int(text)
+
+
 def _compile_missing(
-    specs: Sequence[Spec], keys: dict[Spec, str], isa: Isa, threads: int, folder: Path, log: Callable[[str], None], here: bool
+    specs: Sequence[Spec],
+    keys: dict[Spec, str],
+    isa: Isa,
+    threads: int,
+    most_tiles: int | None,
+    folder: Path,
+    log: Callable[[str], None],
+    here: bool,
 ) -> None:
     choices = [
         _Choice(spec, tile, f"pf_{spec.kind}_{keys[spec][: cache.SYMBOL_DIGITS]}_{index}")
         for spec in specs
-        for index, tile in enumerate(spec.tiles(isa, threads)[: None if here else 1])
+        for index, tile in enumerate(spec.tiles(isa, threads)[:most_tiles])
     ]
     log(f"compiling {len(specs)} kernels, {len(choices)} tiles in all")
     compiled = _compile_side_by_side(choices, isa, folder)

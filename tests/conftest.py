@@ -35,6 +35,7 @@ l2_kb = 256
 _HOME = tempfile.mkdtemp(prefix="pocketformer-tests-")
 os.environ["POCKETFORMER_HOME"] = _HOME
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("POCKETFORMER_TILES", "2")  # one choice by measurement shows what six do
 os.environ["POCKETFORMER_ADB"] = "no-adb-in-tests"  # phones of a developer are left alone; `adb_server` brings tests their own
 for name in ("STORE_URL", "REDIS_URL", "ARTIFACTS_URL", "POCKETFORMER_EMULATED"):
     os.environ.pop(name, None)

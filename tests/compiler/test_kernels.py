@@ -1,5 +1,6 @@
 """What the kernel cache, the instruction set's description and the memory plan promise."""
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from compiler import cache, isa
 from compiler.kernels import Kernel, compile_kernels
 from compiler.plan import Weights
-from compiler.schedules.linear import Linear, Tile, pack, pad, row_tiles
+from compiler.schedules.linear import MOST_CANDIDATES, Linear, Tile, pack, pad, row_tiles
 from compiler.sharing import shared
 from data.errors import CompileError
 
@@ -134,6 +135,18 @@ class Fatal:
 
 def test_a_crash_while_kernels_are_compiled_is_an_error_and_not_ours(fresh_home, monkeypatch):
     monkeypatch.setattr("compiler.kernels.cores", lambda: 2)
-    monkeypatch.setattr("compiler.cache.kernel_key", lambda spec, isa, threads: "0" * 64)
+    monkeypatch.setattr("compiler.cache.kernel_key", lambda *_: "0" * 64)
     with pytest.raises(CompileError, match="the compiler crashed on a kernel"):
         compile_kernels([Fatal()], HOST, 2, lambda line: None)
+
+
+def test_how_many_tiles_are_tried_may_be_said(monkeypatch):
+    spec = Linear(16, 64, 52)  # of no other test
+    for text, tried in (("1", 1), ("2", 2), ("", min(MOST_CANDIDATES, len(spec.tiles(HOST, 2))))):
+        monkeypatch.setenv("POCKETFORMER_TILES", text)
+        kernels, missing = compile_kernels([spec], HOST, 2, lambda line: None)
+        assert missing == 1, "kernels that were tried with fewer tiles are others"
+        assert len(json.loads(kernels[spec].object.with_name("facts.json").read_text())["tried"]) == tried
+    monkeypatch.setenv("POCKETFORMER_TILES", "none")
+    with pytest.raises(CompileError, match=r"POCKETFORMER_TILES is 'none'; give how many tiles to try"):
+        compile_kernels([spec], HOST, 2, lambda line: None)
