@@ -34,15 +34,14 @@ from compiler.schedules.embedding import Tile as EmbeddingTile
 from compiler.schedules.gather import Gather
 from compiler.schedules.gather import Tile as GatherTile
 from compiler.schedules.half import Half
-from compiler.schedules.half import Tile as HalfTile
 from compiler.schedules.linear import Linear
 from compiler.schedules.linear import Tile as LinearTile
 from compiler.schedules.linear_fp16 import LinearFp16
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.schedules.quantize import Quantize
-from compiler.schedules.quantize import Tile as QuantizeTile
 from compiler.schedules.readout import Readout
 from compiler.schedules.readout import Tile as ReadoutTile
+from compiler.schedules.rewriting import Tile as RewritingTile
 from compiler.schedules.rowwise import Rowwise
 from compiler.schedules.rowwise import Tile as RowwiseTile
 from compiler.schedules.scalar import BINARY, UNARY
@@ -60,8 +59,8 @@ TILES: dict[str, Callable[..., Any]] = {
     "linear": LinearTile,
     "linear_fp16": LinearTile,
     "linear_int8": LinearTile,
-    "half": HalfTile,
-    "quantize": QuantizeTile,
+    "half": RewritingTile,
+    "quantize": RewritingTile,
     "attention": AttentionTile,
     "attention_fp16": AttentionTile,
     "embedding": EmbeddingTile,

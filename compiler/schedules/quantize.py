@@ -7,53 +7,26 @@ integers that they stand for.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from tvm import tirx
 from tvm.tirx.script import builder as T
 
-from compiler.graph import Value
 from compiler.isa import Isa
 from compiler.precisions import LARGEST
 from compiler.quantization import LEAST, STEP
 from compiler.schedules import emit
-from compiler.schedules.layout import row_block
+from compiler.schedules.rewriting import Rewriting, Tile
 
 SCALE_WORDS = emit.LINE_WORDS
 BYTE = 0xFF
 
 
 @dataclass(frozen=True)
-class Tile:
-    row_block: int
-
-
-@dataclass(frozen=True)
-class Quantize:
-    rows: int
-    width: int
-
+class Quantize(Rewriting):
     kind: ClassVar[str] = "quantize"
-
-    @classmethod
-    def of(cls, value: Value, rows: int) -> "Quantize":
-        return cls(rows, value.shape[-1])
-
-    @property
-    def flops(self) -> int:
-        return 0
-
-    def tasks(self, tile: Tile) -> int:
-        return self.rows // tile.row_block
-
-    def tiles(self, isa: Isa, threads: int) -> list[Tile]:
-        return [Tile(row_block(self.rows, 1))]
 
     def parameters(self, tile: Tile) -> list[tuple[str, tuple[int, ...], str]]:
         words = SCALE_WORDS + self.width // STEP
         return [("x", (self.rows, self.width), "float32"), ("y", (self.rows, words), "int32")]
-
-    def operands(self, value: Value, tile: Tile) -> list[Value | np.ndarray]:
-        return [value.inputs[0]]
 
     def build(self, tile: Tile, isa: Isa, symbol: str) -> emit.Function:
         numbers = STEP * isa.lanes  # that fill a vector of words
