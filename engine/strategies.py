@@ -48,7 +48,7 @@ class RandomStrategy:
 
 
 def strategy_names() -> tuple[str, ...]:
-    return ("reinforce", "random", "tpe")
+    return ("reinforce", "random", "tpe", "evolution")
 
 
 def make_strategy(name: str, options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None = None) -> Strategy:
@@ -67,4 +67,8 @@ def make_strategy(name: str, options: Mapping[str, int], seed: int, state: Mappi
         from engine.tpe import TpeStrategy
 
         return TpeStrategy(seed, state)
+    if name == "evolution":
+        from engine.evolution import Evolution
+
+        return Evolution(seed, state)
     raise UsageError(f"unknown strategy '{name}'; take one of {', '.join(strategy_names())}")
