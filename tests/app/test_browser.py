@@ -153,6 +153,7 @@ def test_the_page_stays_as_it_is_while_a_latency_is_taken(site, browser):
         settle(page)
         with quiet():
             page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'running'")
+            page.wait_for_timeout(300)  # what the redraw before has left to paint
             before = page.screenshot()
             page.wait_for_timeout(2500)  # Streamlit fades what is not drawn again after half a second
             assert page.locator("[data-stale=true]").count() > 0
