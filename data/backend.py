@@ -7,8 +7,8 @@ It may be run again after a fault whose outcome is not known, so every script is
 import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from data.errors import StoreError
@@ -56,11 +56,14 @@ class FileBackend:
 
         with self._lock:
             try:
-                return self._connection.execute(script).fetchall()
-            except duckdb.Error as error:
+                with _keyboard_interrupts():
+                    return self._connection.execute(script).fetchall()
+            except BaseException as error:
                 with suppress(duckdb.Error):
                     self._connection.execute("ROLLBACK")
-                raise StoreError(f"the store refused a statement: {first_line(error)}") from None
+                if isinstance(error, duckdb.Error):
+                    raise StoreError(f"the store refused a statement: {first_line(error)}") from None
+                raise
 
     def close(self) -> None:
         with self._lock:
@@ -127,8 +130,19 @@ class QuackBackend:
         request = bind(
             "FROM quack_query($url, $script, token := $token)", url=endpoint.url, script=script, token=endpoint.token
         )
-        with self._lock:
+        with self._lock, _keyboard_interrupts():
             return self._connection.execute(request).fetchall()
+
+
+@contextmanager
+def _keyboard_interrupts() -> Iterator[None]:
+    """DuckDB takes a Ctrl-C that comes while it works for its own, and answers with another error."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from None
+        raise
 
 
 def first_line(error: BaseException) -> str:

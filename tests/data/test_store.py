@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from store_processes import Server
 
+from data.backend import _keyboard_interrupts
 from data.errors import StoreError
 from data.store import ArtifactRef, Command, Measurement, Note, Store, Trial, new_run_id, open_store
 
@@ -280,3 +281,11 @@ def test_measurements_and_artifacts(store: Store, run_id: str) -> None:
         store.add_artifact(ArtifactRef("ab" * 32, "model.zip", "bundle", 12, run_id, 0))
     store.add_artifact(ArtifactRef("ab" * 32, "model.zip", "bundle", 12, run_id, 1))
     assert [(artifact.trial, artifact.size) for artifact in store.artifacts(run_id)] == [(0, 12), (1, 12)]
+
+
+def test_what_duckdb_says_of_a_keyboard_interrupt_is_one_again():
+    """Its wording, seen when SIGINT came while the main thread was in a query."""
+    with pytest.raises(KeyboardInterrupt), _keyboard_interrupts():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(RuntimeError, match="another"), _keyboard_interrupts():
+        raise RuntimeError("another")
