@@ -173,6 +173,7 @@ def _pack(
     task = load_task(settings.task)
     short_name = Path(settings.task.split("?")[0]).stem
     device = split_serial(settings.device)[0]
+    scored_on = HOST if settings.latency == PREDICTED else device
     description = {
         "architecture": str(job.architecture),
         "task": {
@@ -193,7 +194,8 @@ def _pack(
         "latency_by_length": [*shorter, {"seq_len": settings.seq_len, **_described(latency)}],
         "accuracy": {
             "split": "dev",
-            "compiled_for": HOST if settings.latency == PREDICTED else device,
+            "compiled_for": scored_on,
+            "precision": _precision_on(scored_on, settings.precision),
             "metrics": metrics,
             "before_compilation": payload["final"]["metrics"],
             "early": payload["early_accuracy"],
@@ -236,12 +238,18 @@ def _train(job: Job, stage: Literal["early", "final"]) -> dict[str, Any]:
     return {**asdict(result), "weights": str(result.weights)}
 
 
+def _precision_on(device: str, wanted: str) -> str:
+    """That, or float32 where the device has not the arithmetic."""
+    from compiler.precisions import FP32
+    from compiler.targets import precisions_of
+
+    return wanted if wanted in precisions_of(device) else FP32
+
+
 def _build(job: Job, weights: Path | None, folder: Path, device: str | None = None) -> "Built":
     """Compiles into `folder`, anew: what a worker that died may have left there is of no use. For the run's device; or another, in float32
     where that has not the precision."""
     from compiler.build import build
-    from compiler.precisions import FP32
-    from compiler.targets import precisions_of
     from compiler.workers import warm_up
     from engine.candidates import export_candidate
 
@@ -250,8 +258,7 @@ def _build(job: Job, weights: Path | None, folder: Path, device: str | None = No
     request = export_candidate(job.architecture, job.settings, weights, folder.with_name(f"{folder.name}-export"))
     shutil.rmtree(folder, ignore_errors=True)
     place = device or request.device
-    precision = request.precision if request.precision in precisions_of(place) else FP32
-    request = replace(request, device=place, precision=precision)
+    request = replace(request, device=place, precision=_precision_on(place, request.precision))
     job.progress(f"{job.title}: compiling for {request.device}")
     built = build(request, folder, should_stop=job.should_stop)
     shutil.rmtree(request.program.parent)

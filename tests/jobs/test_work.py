@@ -179,6 +179,7 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
     assert model["accuracy"] == {
         "split": "dev",
         "compiled_for": "host",
+        "precision": "fp32",
         "metrics": {"f1": 0.79},
         "before_compilation": {"f1": 0.8},
         "early": 0.7,
@@ -206,6 +207,7 @@ def test_a_bundle_for_a_phone_that_is_not_here(bundle_job: Job, tmp_path: Path, 
     assert [each["seq_len"] for each in by_length] == [32, 64, 128]
     assert {each["source"] for each in by_length} == {"predicted"}
     assert by_length[0]["median_ms"] < by_length[2]["median_ms"]
+    assert (model["accuracy"]["compiled_for"], model["accuracy"]["precision"]) == ("host", "fp32")
     assert "ms (predicted, batch 1" in readme
     assert "90 % interval" in readme
     assert "adb push bench" in readme
