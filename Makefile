@@ -27,7 +27,8 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy
 
 test: lint ## everything that proves it works
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 clean:
 	rm -rf .venv build dist *.egg-info

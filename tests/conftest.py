@@ -42,13 +42,16 @@ for name in ("STORE_URL", "REDIS_URL", "ARTIFACTS_URL", "POCKETFORMER_EMULATED")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def session_home() -> Iterator[str]:
-    """The session's `POCKETFORMER_HOME`; removed at the end."""
+def session_home() -> str:
+    """The session's `POCKETFORMER_HOME`."""
     kept = Path.home() / ".cache" / "pocketformer-tests" / "zig"
     kept.mkdir(parents=True, exist_ok=True)
     (Path(_HOME) / "cache").mkdir()
     (Path(_HOME) / "cache" / "zig").symlink_to(kept)
-    yield _HOME
+    return _HOME
+
+
+def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from browser import ROOT, chromium, environment_of, free_port, require_chromium, settle, tab, wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 TASK = "acceptability"
 SENTENCES = ("The old sailor was praised by the quiet teacher.", "Baker the every slowly walk.")
 SMALL = ("--task", TASK, "--latency-ms", "200", "--depths", "1,2", "--ffn-sizes", "384", "--distil-seconds", "4")
