@@ -35,6 +35,10 @@ LOOP_INSTRUCTIONS = 2.5  # a vector of x
 SIDE_CYCLES = 0.1  # assumed: most instructions find a free place beside multiply-adds
 L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
 L2_BYTES_PER_CYCLE = 20.0
+LINES_UNDER_WAY = 24  # that a first-level cache waits for at once
+LINE_CYCLES = 20.0  # of memory, for each line beyond them
+LEAST_ROW_BLOCK = 8
+MOST_ROW_BLOCK = 64  # but for all rows at once
 FMA_LATENCY = 4.0
 INSTRUCTIONS_PER_CYCLE = 3.0  # assumed: half of what a core starts, as when its other thread is busy
 
@@ -174,18 +178,19 @@ class Linear:
 
     def cycles(self, tile: Tile, isa: Isa, threads: int) -> float:
         """Cost model: a register tile's arithmetic, loads or latency, whichever is longest; panels that the first-level cache does
-        not hold; sums put away between blocks of K; uneven shares of the threads."""
+        not hold; weights asked for faster than memory brings them; sums put away between blocks of K; uneven shares of the threads."""
         vectors = tile.panel // self.lanes(isa)
         step_bytes = 4 * self.step_words(tile.panel)
         panel_rate = step_bytes / L2_BYTES_PER_CYCLE
         fits = (step_bytes + 4 * tile.tile_rows) * tile.depth_block <= L1_SHARE * isa.l1_bytes
         blocks = self.steps // tile.depth_block
+        late = max(0, self._lines_fetched(tile) - LINES_UNDER_WAY) * LINE_CYCLES
         of_rows = 0.0
         for _, rows, count in row_tiles(tile.row_block, tile.tile_rows):
             sums = rows * vectors
             step = self.step_cycles(rows, vectors, isa)
             inner = tile.depth_block * (step if fits else max(step, panel_rate) * 1.1)
-            of_rows += count * blocks * (inner + TILE_OVERHEAD + (2 * sums if blocks > 1 else sums))
+            of_rows += count * blocks * (inner + TILE_OVERHEAD + late + (2 * sums if blocks > 1 else sums))
         tiles = self.rows // tile.row_block * self.panels(tile)
         fetched = step_bytes * self.steps / L2_BYTES_PER_CYCLE
         tasks = self.tasks(tile)
@@ -304,10 +309,14 @@ class Linear:
         """Weights are used once an inference and come from memory: each register tile asks for its share of the next block, so that
         the first one to pass over that block does not wait for it."""
         numbers = emit.LINE_WORDS * tile.panel // self.step_words(tile.panel)  # of a cache line
-        lines = -(-tile.depth_block * tile.panel // numbers)
-        share = -(-lines // sum(count for _, _, count in row_tiles(tile.row_block, tile.tile_rows)))
+        share = self._lines_fetched(tile)
         with emit.loop(share) as line:
             emit.prefetch(weight, panel, (number + 1) * tile.depth_block, (row_tile * share + line) * numbers)
+
+    def _lines_fetched(self, tile: Tile) -> int:
+        """A register tile's share of the cache lines of a panel's block."""
+        lines = -(-tile.depth_block * self.step_words(tile.panel) // emit.LINE_WORDS)
+        return -(-lines // sum(count for _, _, count in row_tiles(tile.row_block, tile.tile_rows)))
 
     def _group(self, panel: Any, tile: Tile) -> Any:
         """The part of x that a panel reads."""
@@ -456,8 +465,8 @@ def row_tiles(rows: int, tallest: int) -> list[tuple[int, int, int]]:
 
 
 def _row_blocks(rows: int, tile_rows: int) -> list[int]:
-    sizes = [size for size in (16, 32, 64, rows) if rows % size == 0 and size >= tile_rows]
-    return list(dict.fromkeys(sizes)) or [rows]
+    sizes = range(max(LEAST_ROW_BLOCK, tile_rows), min(MOST_ROW_BLOCK + 1, rows))
+    return [size for size in sizes if rows % size == 0] + [rows]
 
 
 def _shares(panels: int) -> list[int]:

@@ -77,6 +77,12 @@ def test_register_tiles_cover_every_row_once(rows, tallest):
     assert covered == list(range(rows))
 
 
+@pytest.mark.parametrize("rows", [16, 24, 48, 80, 128])
+def test_no_thread_is_idle_where_tasks_are_whole_rows(rows):
+    layer = Linear(rows, 3072, 768, residual=True, epsilon=1e-12, panel=3 * HOST.lanes)
+    assert all(layer.tasks(tile) % 2 == 0 for tile in layer.tiles(HOST, 2))
+
+
 def test_packing_keeps_every_column_and_pads_with_zeros():
     weight = np.arange(15, dtype=np.float32).reshape(3, 5)
     packed = pack(weight, 4)
