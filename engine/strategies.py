@@ -5,11 +5,15 @@ duplicates and with candidates known to be too slow is not the strategy's busine
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from data.errors import UsageError
 from engine.space import Decision
+
+GROUP = "pocketformer.strategies"  # of entry points: other packages' strategies
 
 
 class Strategy(Protocol):
@@ -47,28 +51,57 @@ class RandomStrategy:
         return {"draws": self._draws}
 
 
+def _reinforce(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
+    from engine.controller import Controller
+
+    return Controller(options, seed, state)
+
+
+def _random(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
+    return RandomStrategy(seed, state)
+
+
+def _tpe(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
+    from engine.tpe import TpeStrategy
+
+    return TpeStrategy(seed, state)
+
+
+def _evolution(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
+    from engine.evolution import Evolution
+
+    return Evolution(seed, state)
+
+
+Maker = Callable[[Mapping[str, int], int, Mapping[str, Any] | None], Strategy]
+OURS: dict[str, Maker] = {"reinforce": _reinforce, "random": _random, "tpe": _tpe, "evolution": _evolution}
+
+
 def strategy_names() -> tuple[str, ...]:
-    return ("reinforce", "random", "tpe", "evolution")
+    """Ours, then those that other packages bring by an entry point of the group `GROUP`."""
+    return (*OURS, *(name for name in sorted(_others()) if name not in OURS))
 
 
 def make_strategy(name: str, options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None = None) -> Strategy:
     """A new strategy, or the continuation of one. `options`: the number of options of each kind of decision.
 
     Raises:
-        UsageError: an unknown name; the message lists the known ones.
+        UsageError: an unknown name, where the message lists the known ones; or another package's strategy that does not load.
     """
-    if name == "reinforce":
-        from engine.controller import Controller
+    if name in OURS:
+        return OURS[name](options, seed, state)
+    if name not in _others():
+        raise UsageError(f"unknown strategy '{name}'; take one of {', '.join(strategy_names())}")
+    found = _others()[name]
+    try:
+        make: Maker = found.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"strategy '{name}' does not load from {found.value}: {error}; mend its package, or take another"
+        ) from error
+    return make(options, seed, state)
 
-        return Controller(options, seed, state)
-    if name == "random":
-        return RandomStrategy(seed, state)
-    if name == "tpe":
-        from engine.tpe import TpeStrategy
 
-        return TpeStrategy(seed, state)
-    if name == "evolution":
-        from engine.evolution import Evolution
-
-        return Evolution(seed, state)
-    raise UsageError(f"unknown strategy '{name}'; take one of {', '.join(strategy_names())}")
+@cache
+def _others() -> dict[str, EntryPoint]:
+    return {each.name: each for each in entry_points(group=GROUP)}

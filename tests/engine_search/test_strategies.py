@@ -1,0 +1,65 @@
+"""Strategies by name: ours, and those of other packages."""
+
+import pytest
+
+from data.errors import UsageError
+from engine import strategies
+from engine.settings import Settings
+from engine.space import Decision
+from engine.strategies import OURS, make_strategy, strategy_names
+
+DECISIONS = [Decision("depth", (1, 2, 3))]
+MODULE = """class Last:
+    def __init__(self, options, seed, state=None):
+        self.seen = state["seen"] if state else 0
+
+    def propose(self, decisions):
+        return tuple(len(each.options) - 1 for each in decisions)
+
+    def observe(self, decisions, choices, reward):
+        self.seen += 1
+
+    def to_state(self):
+        return {"seen": self.seen}
+"""
+ENTRY_POINTS = "[pocketformer.strategies]\nlast = last_strategy:Last\nlost = last_strategy:Lost\nrandom = last_strategy:Last\n"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package with strategies of its own."""
+    (tmp_path / "last_strategy.py").write_text(MODULE)
+    facts = tmp_path / "last_strategy-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: last-strategy\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    strategies._others.cache_clear()
+    yield
+    strategies._others.cache_clear()
+
+
+def test_another_packages_strategy_is_taken_by_its_name(package):
+    assert Settings(strategy="last").strategy == "last"
+    strategy = make_strategy("last", {}, 0)
+    assert strategy.propose(DECISIONS) == (2,)
+    strategy.observe(DECISIONS, (2,), 1.0)
+    assert make_strategy("last", {}, 0, strategy.to_state()).to_state() == {"seen": 1}
+
+
+def test_it_takes_none_of_our_names(package):
+    assert strategy_names() == (*OURS, "last", "lost")
+    assert isinstance(make_strategy("random", {}, 0), strategies.RandomStrategy)
+
+
+def test_one_that_does_not_load_is_an_error_of_one_line(package):
+    with pytest.raises(
+        UsageError, match=r"strategy 'lost' does not load from last_strategy:Lost: .*; mend its package"
+    ) as raised:
+        make_strategy("lost", {}, 0)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_name():
+    with pytest.raises(UsageError, match="unknown strategy 'best'; take one of reinforce, random, tpe, evolution"):
+        make_strategy("best", {}, 0)
