@@ -184,7 +184,7 @@ class Attention:
 
         def add(start: Any, lane: int) -> None:
             for index, vector, at in emit.grid(rows, panel.vectors):
-                x = factors.take(left, sums.dtype, row(index), first + start, lane)
+                x = factors.take(left, sums.dtype, lane, row(index), first + start)
                 product = x * emit.load(panel.buffer, sums.dtype, lanes, panel.at(start + lane, vector * lanes))
                 T.buffer_store(sums, sums[at, register] + product, [at, register])
 
@@ -248,23 +248,15 @@ class _Rows:
 
     def __init__(self, isa: Isa) -> None:
         self.isa = isa
-        self.highest, self.top = emit.local(isa.lanes), emit.local(1)
-        self.reduction = emit.Reduction(isa.lanes)
+        self.highest, self.reduction = emit.Highest(isa.lanes), emit.Reduction(isa.lanes)
 
     def softmax(self, scores: Any, weights: Any, index: int, keys: int, inverses: Any) -> None:
-        vector, highest, top = self.isa.lanes, self.highest, self.top
-        with emit.lanes(vector) as lane:
-            emit.store(highest, emit.number(2 * emit.LOWEST), lane)
-        with emit.loop(keys // vector) as chunk, emit.lanes(vector) as lane:
-            emit.store(highest, tirx.max(highest[lane], scores[index, chunk * vector + lane]), lane)
-        emit.store(top, highest[0], 0)
-        for lane in range(1, vector):
-            emit.store(top, tirx.max(top[0], highest[lane]), 0)
+        top = self.highest.of(keys, lambda j: scores[index, j])
 
         def weigh(j: Any) -> None:
-            emit.store(weights, emit.cast(weights.dtype, emit.exp(scores[index, j] - top[0])), index, j)
+            emit.store(weights, emit.cast(weights.dtype, emit.exp_below_zero(scores[index, j] - top)), index, j)
 
-        emit.together(keys, vector, weigh, self.isa)
+        emit.together(keys, self.isa.lanes, weigh, self.isa)
         total = self.reduction.sum(keys, lambda j: emit.load(weights, "float32", 1, index, j))
         emit.store(inverses, emit.number(1.0) / total, index)
 

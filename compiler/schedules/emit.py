@@ -20,13 +20,15 @@ Shape = tuple[int, ...]
 
 CHAINS = 4
 LOWEST = -1e30  # a masked score: exp() of its distance to any other is zero
-# erf(x) = x P(x^2) / Q(x^2) on [-4, 4], beyond which erf is 1 in float32: Eigen's generic_fast_erf_float
-ERF_LIMIT = 4.0
-ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04,
-         -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
-ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+# erf(x / sqrt 2) = x P(x^2) / Q(x^2) on [-5.3, 5.3], beyond which it is 1 in float32; lowest power first. Lawson's reweighted least squares
+# for the least error of GELU: 1.3e-8
+ERF_LIMIT = 5.3
+ERF_P = (0.7978841991, 0.06803598043, 0.009389353373, 3.431131914e-4, 1.294281532e-5, 4.650878339e-8)
+ERF_Q = (1.0, 0.2519351987, 0.02875978994, 1.899135904e-3, 7.505848102e-5, 1.221051108e-6)
 # e^r on [-ln 2 / 2, ln 2 / 2], the least relative error of degree 5: 7.5e-8 (fitted by reweighted least squares)
 EXP_P = (8.297647671e-3, 4.191543142e-2, 1.66675751e-1, 4.999889441e-1, 9.999996918e-1, 1.000000072)
+# 2^r on [-1/2, 1/2], likewise: 7.5e-8
+EXP2_P = (1.327647219e-3, 9.675541616e-3, 5.550713275e-2, 2.402211972e-1, 6.931469671e-1, 1.000000072)
 ROUNDING = 12582912.0  # 1.5 * 2^23: a small number added to it is rounded to an integer, which the sum's last bits hold
 
 
@@ -172,9 +174,9 @@ class Factors:
 
         unrolled(count // self.run, times if self.run == 1 else RUNS, run)
 
-    def take(self, buffer: Buffer, dtype: str, row: Expression, first: Expression, lane: int) -> Expression:
-        """A vector of nothing but the number that is `lane` behind `first` of a row."""
-        loaded = load(buffer, dtype, self.run, row, first)
+    def take(self, buffer: Buffer, dtype: str, lane: int, *first: Expression) -> Expression:
+        """A vector of nothing but the number that is `lane` behind the one at `first`."""
+        loaded = load(buffer, dtype, self.run, *first)
         if self.run == 1:
             return T.Broadcast(loaded, self.lanes)
         wide_enough = [loaded] * -(-self.lanes // self.run)  # Shuffle gives no more numbers than it gets
@@ -254,9 +256,13 @@ class Highest:
         vector, partial, top = self.vector, self.partial, self.top
         with lanes(vector) as lane:
             store(partial, number(2 * LOWEST), lane)
-        if width // vector:
-            with loop(width // vector) as chunk, lanes(vector) as lane:
+
+        def take(chunk: Expression) -> None:
+            with lanes(vector) as lane:
                 store(partial, tirx.max(partial[lane], term(chunk * vector + lane)), lane)
+
+        if width // vector:
+            unrolled(width // vector, TOGETHER, take)
         store(top, partial[0], 0)
         for lane in range(1, vector):
             store(top, tirx.max(top[0], partial[lane]), 0)
@@ -300,14 +306,28 @@ def exp(x: Expression) -> Expression:
     return tirx.reinterpret("float32", tirx.reinterpret("int32", polynomial(r, EXP_P)) + exponent)
 
 
+def exp_below_zero(x: Expression) -> Expression:
+    """e^x for x <= 0, within 2 units in the last place of 1: 2^n times a polynomial, as `exp`, but x is taken to powers of two in one
+    rounding, which is felt only where e^x is small."""
+    x = tirx.max(x * number(1.44269504), number(-126.0))
+    bits = tirx.reinterpret("int32", x + number(ROUNDING))
+    r = x - (tirx.reinterpret("float32", bits) - number(ROUNDING))
+    return tirx.reinterpret("float32", tirx.reinterpret("int32", polynomial(r, EXP2_P)) + (bits << tirx.const(23, "int32")))
+
+
 def erf(x: Expression) -> Expression:
-    x = tirx.max(tirx.min(x, number(ERF_LIMIT)), number(-ERF_LIMIT))
-    return x * polynomial(x * x, ERF_P) / polynomial(x * x, ERF_Q)
+    return _normal(x * number(1.4142135623730951))
 
 
 def gelu(x: Expression) -> Expression:
     half = x * number(0.5)
-    return half + half * erf(x * number(0.7071067811865476))
+    return half + half * _normal(x)
+
+
+def _normal(x: Expression) -> Expression:
+    """erf(x / sqrt 2): a normal distribution's share within x of its middle, with x's sign."""
+    x = tirx.max(tirx.min(x, number(ERF_LIMIT)), number(-ERF_LIMIT))
+    return x * estrin(x * x, ERF_P) / estrin(x * x, ERF_Q)
 
 
 def gelu_tanh(x: Expression) -> Expression:
@@ -329,6 +349,16 @@ def polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
     total = number(coefficients[0])
     for coefficient in coefficients[1:]:
         total = total * x + number(coefficient)
+    return total
+
+
+def estrin(x: Expression, coefficients: Sequence[float]) -> Expression:
+    """A polynomial in x, lowest power first, as one in x^2 whose coefficients are pairs of terms: a chain half as long as Horner's rule's,
+    in which a multiply-add that overwrites what it adds to has nothing to copy."""
+    pairs = [number(low) + number(high) * x for low, high in zip(coefficients[::2], coefficients[1::2], strict=True)]
+    total = pairs[-1]
+    for pair in pairs[-2::-1]:
+        total = pair + x * x * total
     return total
 
 

@@ -6,7 +6,8 @@ pass over it; the inner loop keeps a register tile of at most `tile_rows` x `pan
 2008, "Anatomy of High-Performance Matrix Multiplication", with packing done at compile time). Where LayerNorm follows, a task
 owns whole rows, and normalises them before it ends. Sizes of any kind work: the last panel is padded with zero weights, and its
 sums are written only where there is a column. In groups, a panel's columns all read one part of x, so that nothing is
-multiplied by zero.
+multiplied by zero. Where a multiply-add takes its factor out of a vector, a task first puts its rows of x side by side, as its register
+tiles go over them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,11 +29,14 @@ MOST_CANDIDATES_OF_A_PANEL = 3
 TASKS_FOR_BALANCE = 8
 PANEL_VECTORS = range(1, 7)
 TILE_ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
+TILE_ROWS_BY_LANE = (1, 2, 4, 8)
 LEAST_DEPTH_BLOCK = 64
 TASK_OVERHEAD = 2000.0  # cycles
 TILE_OVERHEAD = 12.0  # cycles around a register tile's inner loop
 LOOP_INSTRUCTIONS = 2.5  # a vector of x
 SIDE_CYCLES = 0.1  # assumed: most instructions find a free place beside multiply-adds
+GATHER_CYCLES = 1.0  # to load and store a vector
+LEAST_GATHERED_PANELS = 4  # that read a task's rows of x, for which putting them side by side pays
 L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
 L2_BYTES_PER_CYCLE = 20.0
 LINES_UNDER_WAY = 24  # that a first-level cache waits for at once
@@ -121,8 +125,8 @@ class Linear:
         return panel
 
     def tile_rows(self, isa: Isa) -> Sequence[int]:
-        """Rows that a register tile may have."""
-        return TILE_ROWS
+        """Rows that a register tile may have. By lane, those that leave none over, as the others' rows cannot be put side by side."""
+        return TILE_ROWS_BY_LANE if isa.by_lane else TILE_ROWS
 
     def lanes(self, isa: Isa) -> int:
         """Sums in a vector."""
@@ -135,6 +139,10 @@ class Linear:
     def factors_of(self, isa: Isa, tile: Tile) -> emit.Factors:
         """How numbers of x meet a panel's weights."""
         return emit.Factors.of(isa, tile.depth_block, self.lanes(isa), self.bits(isa))
+
+    def gathers(self, tile: Tile, isa: Isa) -> bool:
+        """Whether a task puts its rows of x side by side first. Where some of its register tiles have fewer rows than others, it cannot."""
+        return isa.by_lane and tile.row_block % tile.tile_rows == 0 and tile.panels_per_task >= LEAST_GATHERED_PANELS
 
     def loads(self, rows: int, vectors: int, isa: Isa) -> float:
         """Of one step of a register tile."""
@@ -151,6 +159,10 @@ class Linear:
         weights, or the numbers of x that several steps take."""
         run = emit.VECTOR_BITS / self.bits(isa)
         return (vectors / 2 + (rows + LOOP_INSTRUCTIONS) / run) * SIDE_CYCLES if isa.by_lane else 0.0
+
+    def gain_cycles(self, rows: int, isa: Isa) -> float:
+        """Of one step of a register tile, where one instruction loads the numbers of two rows that lie side by side."""
+        return rows / 2 / (emit.VECTOR_BITS / self.bits(isa)) * SIDE_CYCLES
 
     def registers(self, rows: int, vectors: int, isa: Isa) -> int:
         """That a register tile takes: sums, a step's weights, and of x one number, or vectors that lanes are taken of."""
@@ -185,17 +197,20 @@ class Linear:
         fits = (step_bytes + 4 * tile.tile_rows) * tile.depth_block <= L1_SHARE * isa.l1_bytes
         blocks = self.steps // tile.depth_block
         late = max(0, self._lines_fetched(tile) - LINES_UNDER_WAY) * LINE_CYCLES
-        of_rows = 0.0
+        of_rows, gathers = 0.0, self.gathers(tile, isa)
         for _, rows, count in row_tiles(tile.row_block, tile.tile_rows):
             sums = rows * vectors
             step = self.step_cycles(rows, vectors, isa)
+            if gathers:
+                step -= self.gain_cycles(rows, isa)
             inner = tile.depth_block * (step if fits else max(step, panel_rate) * 1.1)
             of_rows += count * blocks * (inner + TILE_OVERHEAD + late + (2 * sums if blocks > 1 else sums))
         tiles = self.rows // tile.row_block * self.panels(tile)
         fetched = step_bytes * self.steps / L2_BYTES_PER_CYCLE
         tasks = self.tasks(tile)
         share = -(-tasks // threads) * threads / tasks
-        return tiles * (of_rows + fetched) * share + tasks * TASK_OVERHEAD
+        gathered = tile.row_block * self.depth * self.groups * self.bits(isa) / emit.VECTOR_BITS if gathers else 0.0
+        return tiles * (of_rows + fetched) * share + tasks * (TASK_OVERHEAD + gathered * GATHER_CYCLES)
 
     def _all_tiles(self, isa: Isa) -> Iterator[Tile]:
         for tile_rows in self.tile_rows(isa):
@@ -270,6 +285,8 @@ class Linear:
                     scale, shift = extra
                     norm = emit.LayerNorm(self.width, isa.lanes, scale, shift, self.epsilon)
                 first_row = task // shares * tile.row_block
+                if self.gathers(tile, isa):
+                    sums.gather(first_row, tile)
 
                 def block(number: Any, step: Any) -> None:
                     panel = task % shares * tile.panels_per_task + step
@@ -391,6 +408,28 @@ class Sums:
         self.totals = self.registers
         blocks = spec.steps // tile.depth_block
         self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.kept) if blocks > 1 else None
+        self.width, self.gathered, self.first_row = spec.depth * spec.groups, None, None
+
+    def gather(self, first_row: Any, tile: Tile) -> None:
+        """Put the task's rows of x side by side: of a register tile's rows a vector each, then the next. Its inner loop goes along them
+        from one address, where rows of any length have one each that the compiler may or may not find."""
+        run, rows = self.factors.run, tile.tile_rows
+        self.first_row, self.gathered = first_row, emit.local(tile.row_block * self.width, dtype=self.x.dtype)
+        with emit.loop(tile.row_block // rows) as index, emit.loop(self.width // run) as number:
+            for row in range(rows):
+                at = self._gathered(index * rows, row, number * run, rows)
+                with emit.lanes(run) as lane:
+                    emit.store(self.gathered, self.x[first_row + index * rows + row, number * run + lane], at + lane)
+
+    def _gathered(self, first: Any, row: Any, number: Any, rows: int) -> Any:
+        """Where the numbers from `number` on are of a row of the register tile that begins with the task's row `first`."""
+        return first * self.width + number * rows + row * self.factors.run
+
+    def number(self, row: Any, index: int, first: Any, lane: int, rows: int) -> Any:
+        """A vector of nothing but the number that is `lane` behind `first` of x's row `row + index`."""
+        if self.gathered is None:
+            return self.factors.take(self.x, self.dtype, lane, row + index, first)
+        return self.factors.take(self.gathered, self.dtype, lane, self._gathered(row - self.first_row, index, first, rows))
 
     def prepare(self, panel: Any, rows: int) -> None:
         """Where K is in blocks, sums begin with what the block before has left: all blocks run the same code, which is compiled once."""
@@ -418,7 +457,7 @@ class Sums:
         """The products of the step along K that is `lane` behind `first`."""
         register = emit.vector(0, self.lanes)
         for index, vector, at in emit.grid(rows, self.vectors):
-            x = self.factors.take(self.x, self.dtype, row + index, group * self.depth + first, lane)
+            x = self.number(row, index, group * self.depth + first, lane, rows)
             weight = emit.load(self.weight, self.dtype, self.lanes, panel, first + lane, vector * self.lanes)
             T.buffer_store(self.registers, self.registers[at, register] + x * weight, [at, register])
 

@@ -72,6 +72,9 @@ class LinearInt8(fp32.Linear):
     def _in_pairs(self, isa: Isa) -> bool:
         return bool(isa.matrix_dot) and self.rows % max(PAIRED_ROWS) == 0 and self.steps % MATRIX_STEPS == 0
 
+    def gathers(self, tile: fp32.Tile, isa: Isa) -> bool:
+        return False
+
     def factors(self, tile: fp32.Tile) -> list[tuple[str, tuple[int, ...], str]]:
         panels = self.panels(tile)
         return [
@@ -121,7 +124,7 @@ class SumsInt8(fp32.Sums):
             def words(lanes: int, row: Any = row + index) -> Any:
                 """A step's word of x, that often."""
                 first_word = SCALE_WORDS + group * self.steps + first
-                return replace(self.factors, lanes=lanes).take(self.x, "int32", row, first_word, lane)
+                return replace(self.factors, lanes=lanes).take(self.x, "int32", lane, row, first_word)
 
             products = self._products(words, panel, first + lane, vector * self.lanes, self.registers[at, register])
             T.buffer_store(self.registers, products, [at, register])

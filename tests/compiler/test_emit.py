@@ -39,6 +39,11 @@ def test_exp_of_what_a_mask_leaves_is_as_good_as_zero():
     assert np.all((found >= 0) & (found < 2e-38))
 
 
+def test_exp_below_zero_is_within_two_units_in_the_last_place_of_one():
+    x, found = applied(emit.exp_below_zero, np.concatenate([np.linspace(-120, 0, 1401), [emit.LOWEST] * 15]).astype(np.float32))
+    np.testing.assert_allclose(found, np.exp(x), rtol=0, atol=2.4e-7)
+
+
 @pytest.mark.parametrize(
     ("function", "exact"),
     [
