@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
     search.add_argument("--trials", type=int, help="candidates to try")
-    search.add_argument("--strategy", help="who proposes: reinforce, random, tpe or evolution")
+    search.add_argument("--strategy", help="who proposes: reinforce, random, tpe, evolution, or another package's")
     search.add_argument("--seed", type=int, help="equal seeds give equal proposals")
     search.add_argument("--seq-len", type=int, metavar="TOKENS", help="sequence length of latency and of the compiled model")
     search.add_argument("--precision", help=PRECISION_HELP)
@@ -70,9 +70,14 @@ def parser() -> argparse.ArgumentParser:
     compile_.add_argument("model", metavar="MODEL")
     _add_build_options(
         compile_,
-        "sequence lengths over one copy of the weights, 32,64,128 unless given; a sentence takes the shortest that it fits",
+        "sequence lengths over one copy of the weights, 24,48,80,128 unless given; a sentence takes the shortest that it fits",
     )
     compile_.add_argument("--gpu", action="store_true", help="also OpenCL code for the device's GPU, in fp32 and fp16")
+    compile_.add_argument(
+        "--tune",
+        action="store_true",
+        help="try each kernel's tiles on the connected phone; takes minutes, once a kernel and kind of phone",
+    )
     compile_.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle to write")
 
     aar = _add(commands, "aar", "a phone's bundle as one file for an Android app, called from Java or Kotlin")
@@ -92,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     bench = _add(commands, "bench", "latency of a model or bundle, beside other runtimes")
     bench.add_argument("model", metavar="MODEL|BUNDLE")
     _add_build_options(bench, "sequence lengths to time: of a model 128 unless given, of a bundle all that it has")
+    bench.add_argument("--profile", action="store_true", help="also the time of each kernel, within whole inferences")
     bench.add_argument("--runs", type=int, help="of each runtime; without it, as many as six seconds take, at least 300")
     bench.add_argument(
         "--against",

@@ -3,6 +3,7 @@
 Features are named as Linux names them in /proc/cpuinfo.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from compiler.isa import Isa
@@ -49,6 +50,11 @@ def aarch64(features: set[str], system: str = ANDROID, l1_bytes: int = L1_BYTES,
 def levels(precision: str, system: str = ANDROID, l1_bytes: int = L1_BYTES, l2_bytes: int = L2_BYTES) -> tuple[Isa, ...]:
     """All that are worth having for a precision, the best first."""
     return tuple(_isa(extensions, system, l1_bytes, l2_bytes) for extensions in LEVELS[precision])
+
+
+def runs_on(isa: Isa, features: Collection[str]) -> bool:
+    """Whether a processor with these features has all that `isa` takes."""
+    return all(each.feature in features for each in EXTENSIONS if each.need in isa.needs)
 
 
 def _isa(extensions: frozenset[_Extension], system: str, l1_bytes: int, l2_bytes: int) -> Isa:

@@ -46,6 +46,7 @@ class BuildRequest:
         seq_len: S that an ONNX file's sequence axis is fixed to; a .pt2 has its own.
         gpu: whether OpenCL code for the device's GPU goes with it (`compiler.opencl`); it reads fp32's weights, so that is the precision, and
             halves them itself where it is asked for fp16.
+        tune: whether kernels' tiles are tried on the connected phone; on this machine they always are, where the model is for it.
     """
 
     program: Path
@@ -57,6 +58,7 @@ class BuildRequest:
     fusion: str = "lp"
     seq_len: int = 128
     gpu: bool = False
+    tune: bool = False
 
 
 @dataclass(frozen=True)

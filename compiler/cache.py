@@ -34,10 +34,10 @@ class CachedKernel:
     facts: dict[str, Any]
 
 
-def kernel_key(spec: object, isa: Isa, threads: int, most_tiles: int | None = None) -> str:
-    """Everything that the chosen object depends on: shapes, instruction set, threads it was tuned for, how many tiles may be tried, the
-    schedules' own source, and TVM's version."""
-    parts = (repr(spec), repr(isa), str(threads), str(most_tiles), _schedule_digest(), version("apache-tvm"))
+def kernel_key(spec: object, isa: Isa, threads: int, most_tiles: int | None = None, place: str = "") -> str:
+    """Everything that the chosen object depends on: shapes, instruction set, threads it was tuned for, how many tiles may be tried and
+    where, the schedules' own source, and TVM's version."""
+    parts = (repr(spec), repr(isa), str(threads), str(most_tiles), place, _schedule_digest(), version("apache-tvm"))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """From blocks to machine code: a spec for each block, tiles tried on this machine, object files kept in the kernel cache."""
 
-import ctypes
 import dataclasses
 import os
 import tempfile
@@ -11,16 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
-
-from compiler import cache, zig
+from compiler import cache
 from compiler.graph import Value
 from compiler.isa import Isa, cores
 from compiler.precisions import FP16, FP32, INT8
-from compiler.quiet import busy, quiet
+from compiler.quiet import busy
 from compiler.schedules import Spec
 from compiler.schedules.attention import Attention
 from compiler.schedules.attention import Tile as AttentionTile
@@ -51,10 +47,6 @@ from data.errors import CompileError
 
 ROW_MULTIPLE = 8  # sequence lengths are rounded up to it inside the model, so that register tiles fit
 TILES_VARIABLE = "POCKETFORMER_TILES"
-TUNING_ROUNDS = 8  # short and many: others' use of the machine comes in bursts
-TUNING_ROUND_US = 2000.0
-COLD_BYTES = 96 << 20  # weights that tuning goes through in turn: more than a last-level cache has for one program
-RANDOM_NUMBERS = 1 << 14
 TILES: dict[str, Callable[..., Any]] = {
     "linear": LinearTile,
     "linear_fp16": LinearTile,
@@ -84,8 +76,7 @@ SINGLE_OPERATORS: dict[str, Callable[[Value, int, int], Spec | None]] = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled block kind with its tile. `time_us`: of one call on the machine that compiled it, its weights cold; None where it is for
-    another."""
+    """A compiled block kind with its tile. `time_us`: of one call where it was timed, its weights cold; None where it was not."""
 
     spec: Spec
     tile: Any
@@ -93,6 +84,19 @@ class Kernel:
     object: Path
     scratch_bytes: int
     time_us: float | None
+
+
+@dataclass(frozen=True)
+class Timer:
+    """Where tiles are tried by measurement.
+
+    Attributes:
+        place: keeps what is best there apart from what is best elsewhere.
+        times_us: (kernels, instruction set, threads, a folder to work in) -> microseconds of a call of each, by symbol.
+    """
+
+    place: str
+    times_us: Callable[[Sequence[Kernel], Isa, int, Path], dict[str, float]]
 
 
 def rows_of(seq_len: int) -> int:
@@ -133,22 +137,25 @@ def reading(spec: Spec, kernel: Kernel) -> Spec:
 
 
 def compile_kernels(
-    specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None], *, here: bool = True
+    specs: Sequence[Spec], isa: Isa, threads: int, log: Callable[[str], None], timer: Timer | None
 ) -> tuple[dict[Spec, Kernel], int]:
     """A kernel for each spec, and how many had to be compiled. Cost: 0.1 to 0.4 s of a core for each tile tried, nothing when cached.
 
     Args:
-        here: this machine can run them, so tiles are tried by measurement; else the schedules' cost models choose.
+        timer: None leaves the choice of tiles to the schedules' cost models.
+
+    Raises:
+        CompileError: a kernel does not compile, or fails where it is timed.
     """
     wanted = list(dict.fromkeys(specs))
-    most_tiles = _most_tiles() if here else 1
-    keys = {spec: cache.kernel_key(spec, isa, threads, most_tiles) for spec in wanted}
+    most_tiles = _most_tiles() if timer else 1
+    keys = {spec: cache.kernel_key(spec, isa, threads, most_tiles, timer.place if timer else "") for spec in wanted}
     missing = [spec for spec in wanted if cache.find(keys[spec]) is None]
     if missing:
         with cache.compiling(), tempfile.TemporaryDirectory(prefix="pocketformer-kernels-") as folder:
             missing = [spec for spec in missing if cache.find(keys[spec]) is None]
             if missing:
-                _compile_missing(missing, keys, isa, threads, most_tiles, Path(folder), log, here)
+                _compile_missing(missing, keys, isa, threads, most_tiles, Path(folder), log, timer)
     kernels = {}
     for spec in wanted:
         found = cache.find(keys[spec])
@@ -183,7 +190,7 @@ def _compile_missing(
     most_tiles: int | None,
     folder: Path,
     log: Callable[[str], None],
-    here: bool,
+    timer: Timer | None,
 ) -> None:
     choices = [
         _Choice(spec, tile, f"pf_{spec.kind}_{keys[spec][: cache.SYMBOL_DIGITS]}_{index}")
@@ -194,9 +201,9 @@ def _compile_missing(
     compiled = _compile_side_by_side(choices, isa, folder)
     candidates = {spec: [kernel for kernel in compiled if kernel.spec == spec] for spec in specs}
     times_us: dict[str, float | None] = dict.fromkeys(kernel.symbol for kernel in compiled)
-    if here:
+    if timer:
         log(f"timing {len(choices)} tiles")
-        times_us |= _time(compiled, isa, threads, folder)
+        times_us |= timer.times_us(compiled, isa, threads, folder)
     for spec, group in candidates.items():
         best = min(group, key=lambda kernel: times_us[kernel.symbol] or 0.0)
         facts = {
@@ -249,88 +256,3 @@ def _compile(choice: _Choice, isa: Isa, folder: Path) -> Kernel:
         module = tvm.compile(function.tir, target=tvm.target.Target(isa.target()))
         module.mod.write_to_file(str(path), "o")
     return Kernel(choice.spec, choice.tile, choice.symbol, path, function.scratch_bytes, None)
-
-
-class _Tensor(ctypes.Structure):
-    """runtime/tvm_abi.h: pf_tensor."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("axes", ctypes.c_int32),
-        ("type_code", ctypes.c_uint8),
-        ("type_bits", ctypes.c_uint8),
-        ("type_lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.c_void_p),
-        ("byte_offset", ctypes.c_uint64),
-    )
-
-
-def _time(kernels: Sequence[Kernel], isa: Isa, threads: int, folder: Path) -> dict[str, float]:
-    """Microseconds of each kernel on the models' own thread pool: the median of a few rounds' medians, taken in turns. Not the best
-    one: on a core whose other thread or caches others use now and then, the tile that suffers least from it is the better one."""
-    library = folder / "tune.so"
-    zig.link_shared([zig.RUNTIME / "tune.c", zig.RUNTIME / "pool.c", *(kernel.object for kernel in kernels)], library, isa)
-    loaded = ctypes.CDLL(str(library))
-    loaded.pf_kernel_error.restype = ctypes.c_char_p
-    rounds: dict[str, list[float]] = {kernel.symbol: [] for kernel in kernels}
-    cold = aligned((COLD_BYTES // 4,), "float32")
-    _fill(cold)
-    with quiet():
-        operands = {kernel.symbol: _tensors(kernel) for kernel in kernels}
-        for _ in range(TUNING_ROUNDS):
-            for kernel in kernels:
-                known = rounds[kernel.symbol]
-                runs = max(3, min(25, int(TUNING_ROUND_US / min(known)))) if known else 3
-                known.append(_time_once(loaded, kernel, operands[kernel.symbol][0], cold, threads, runs))
-    return {symbol: median(times_us) for symbol, times_us in rounds.items()}
-
-
-def _time_once(loaded: ctypes.CDLL, kernel: Kernel, tensors: Any, cold: np.ndarray, threads: int, runs: int) -> float:
-    function = ctypes.cast(loaded[f"__tvm_ffi_{kernel.symbol}"], ctypes.c_void_p)
-    times_us = (ctypes.c_double * runs)()
-    scratch = ctypes.c_size_t(kernel.scratch_bytes)
-    tasks = kernel.spec.tasks(kernel.tile)
-    names = [name for name, _, _ in kernel.spec.parameters(kernel.tile)]
-    weight = names.index("weight") if "weight" in names else -1
-    pool = ctypes.c_void_p(cold.ctypes.data), ctypes.c_size_t(cold.nbytes)
-    if loaded.pf_time_kernel(function, tensors, len(tensors), tasks, threads, scratch, weight, *pool, runs, times_us):
-        raise CompileError(f"kernel {kernel.symbol} failed while it was timed: {loaded.pf_kernel_error().decode()}")
-    return median(times_us)
-
-
-def _tensors(kernel: Kernel) -> tuple[Any, list[np.ndarray]]:
-    """Descriptors and the aligned arrays they point to."""
-    arrays = []
-    parameters = kernel.spec.parameters(kernel.tile)
-    tensors = (_Tensor * len(parameters))()
-    for tensor, (name, shape, dtype) in zip(tensors, parameters, strict=True):
-        array = aligned(shape, dtype)
-        if dtype == "float32" and name != "weight":  # that one is read from the cold memory
-            _fill(array)
-        arrays.append(array)
-        tensor.data = array.ctypes.data
-        tensor.device_type, tensor.axes = 1, len(shape)
-        tensor.type_code = 2 if dtype.startswith("float") else 0
-        tensor.type_bits, tensor.type_lanes = 8 * array.itemsize, 1
-        tensor.shape = (ctypes.c_int64 * len(shape))(*shape)
-    return tensors, arrays
-
-
-def _fill(array: np.ndarray) -> None:
-    """Normally distributed numbers, the same few thousand over and over: drawing a million takes longer than timing on them."""
-    few = np.random.default_rng(0).standard_normal(min(array.size, RANDOM_NUMBERS), np.float32)
-    flat = array.reshape(-1)
-    whole = flat.size // few.size * few.size
-    flat[:whole].reshape(-1, few.size)[...] = few
-    flat[whole:] = few[: flat.size - whole]
-
-
-def aligned(shape: tuple[int, ...], dtype: str, alignment: int = 64) -> np.ndarray:
-    """Zeros whose first byte lies on a cache line."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + alignment, np.uint8)
-    start = -raw.ctypes.data % alignment
-    return raw[start : start + size].view(dtype).reshape(shape)

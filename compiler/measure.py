@@ -54,6 +54,7 @@ class Latency:
         load_ms: until the model was ready, its weights mapped, not read; None of other runtimes.
         peak_memory_mb: resident memory of its process, mapped weights included, the most there was; None of other runtimes.
         conditions: of a phone.
+        calls_us: microseconds of each kernel call, in order, the median of up to 1000 runs; where `measure` was asked for them.
     """
 
     median_ms: float
@@ -68,6 +69,7 @@ class Latency:
     load_ms: float | None = None
     peak_memory_mb: float | None = None
     conditions: Conditions | None = None
+    calls_us: tuple[float, ...] | None = None
 
     @property
     def spread(self) -> float:
@@ -83,6 +85,7 @@ def measure(
     warmup: int = 3,
     should_stop: ShouldStop = never,
     tokens: int | None = None,
+    profile: bool = False,
 ) -> Latency:
     """Time what `compiler.build.build` made, with nothing of ours running beside it; on a phone, over adb.
 
@@ -90,6 +93,7 @@ def measure(
         tokens: of the sentence, which takes the shortest sequence length that it fits; None: the model's longest.
         threads: None takes the physical cores that this process may use, of a phone those that are not its slowest.
         runs: None takes as many as two seconds do, and at least 100.
+        profile: also time each kernel call.
 
     Raises:
         UsageError: unknown device.
@@ -100,6 +104,7 @@ def measure(
     check_device(device)
     options: list[object] = ["--warmup", warmup]
     options += [] if runs is None else ["--runs", runs]
+    options += ["--profile"] if profile else []
     facts = json.loads((folder / "plan.json").read_text())
     flops = facts["flops"]
     if tokens is not None and "programs" in facts:  # before there were several lengths, every sentence took the whole one
@@ -188,6 +193,7 @@ def latency_of(facts: dict[str, Any], flops: int | None) -> Latency:
         load_ms=facts.get("load_ms"),
         peak_memory_mb=facts.get("peak_memory_mb"),
         gflops=None if flops is None else flops / facts["median_ms"] / 1e6,
+        calls_us=tuple(facts["calls_us"]) if "calls_us" in facts else None,
     )
 
 

@@ -14,7 +14,7 @@ def plan_source(plan: Plan) -> str:
     declared = "\n".join(f"int __tvm_ffi_{symbol}(void *, const pf_argument *, int32_t, pf_argument *);" for symbol in symbols)
     tensors = "\n".join(_tensors(program) for program in plan.programs)
     programs = "\n".join(_programs(plan, level) for level in range(len(plan.levels)))
-    levels = ",\n".join(f'    {{"{isa.name}", {_needs(isa)}, programs_{level}}}' for level, isa in enumerate(plan.levels))
+    levels = ",\n".join(f'    {{"{isa.name}", {needs_of(isa)}, programs_{level}}}' for level, isa in enumerate(plan.levels))
     return f"""#include "cpu.h"
 #include "plan.h"
 
@@ -37,14 +37,15 @@ const pf_plan pf_the_plan = {{
 """
 
 
-def _needs(isa: Isa) -> str:
+def needs_of(isa: Isa) -> str:
+    """Its `PF_CPU_` bits."""
     return " | ".join(f"PF_CPU_{need}" for need in isa.needs) or "0"
 
 
 def _tensors(program: Program) -> str:
     places = ",\n".join(
         f"    {{{tensor.offset}u, {{{', '.join(map(str, tensor.shape))}}}, {'PF_IN_WEIGHTS' if tensor.in_weights else 'PF_IN_ARENA'}, "
-        f"{len(tensor.shape)}, {_type(tensor.dtype)}}}"
+        f"{len(tensor.shape)}, {type_of(tensor.dtype)}}}"
         for tensor in program.tensors
     )
     return f"""static const pf_place tensors_{program.seq_len}[] = {{
@@ -53,8 +54,8 @@ def _tensors(program: Program) -> str:
 """
 
 
-def _type(name: str) -> str:
-    """Its code and bits."""
+def type_of(name: str) -> str:
+    """Code and bits of a tensor's numbers."""
     return f"{'PF_TYPE_FLOAT' if name.startswith('float') else 'PF_TYPE_INT'}, {8 * np.dtype(name).itemsize}"
 
 

@@ -27,7 +27,7 @@ from compiler.emulation import PACKAGE, EmulatedModel, emulator
 from compiler.evaluate import OPERATORS
 from compiler.graph import CONSTANT, INPUT, Graph, Value
 from compiler.isa import Isa, cores
-from compiler.kernels import Kernel, compile_kernels, reading, spec_of
+from compiler.kernels import Kernel, Timer, compile_kernels, reading, spec_of
 from compiler.lengths import shorter_programs
 from compiler.load import load_graph
 from compiler.opencl.tables import gpu_plan_source
@@ -45,6 +45,7 @@ from compiler.schedules.linear_fp16 import LinearFp16
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.session import LIBRARY, WEIGHTS, Session
 from compiler.targets import isas_of, threads_of
+from compiler.tuning import HERE
 from compiler.work import work_of
 from data.errors import CompileError, PocketformerError
 
@@ -81,6 +82,7 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     folder = Path(job["folder"])
     levels = isas_of(job["device"], job["precision"])
     isa = levels[0]
+    tuning = _tuning(job["device"], levels, job["tune"])
     ready = _prepare_linker(isa)
     progress("importing the program")
     with busy():
@@ -94,8 +96,8 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
     progress("compiling kernels")
     ready.join()
-    kernels, missing = _kernels([graph], {}, job["device"], levels, progress)
-    more, more_missing = _kernels(shorter, kernels, job["device"], levels, progress)
+    kernels, missing = _kernels([graph], {}, job["device"], levels, tuning, progress)
+    more, more_missing = _kernels(shorter, kernels, job["device"], levels, tuning, progress)
     progress("planning memory and packing weights")
     plan = make_plan([graph, *shorter], {**kernels, **more}, levels)
     with ThreadPoolExecutor(1) as beside:
@@ -122,6 +124,21 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     }
     (folder / "plan.json").write_text(json.dumps(_facts(plan, isa, report), indent=1))
     return {**report, "compile_s": round(time.monotonic() - started, 3), "kernels_compiled": missing + more_missing}
+
+
+def _tuning(device: str, levels: Sequence[Isa], on_phone: bool) -> tuple[Isa, Timer] | None:
+    """Where tiles are tried by measurement: on this machine if the model is for it, on a connected phone if that is asked for.
+
+    Raises:
+        MeasureError: no phone that is the device is connected.
+    """
+    if device == HOST:
+        return levels[0], HERE
+    if not on_phone:
+        return None
+    from compiler.phone.tuning import tuning_on
+
+    return tuning_on(device, levels)
 
 
 @contextmanager
@@ -195,14 +212,20 @@ def _kernels(
     longest: Mapping[Value, tuple[Kernel, ...]],
     device: str,
     levels: Sequence[Isa],
+    tuning: tuple[Isa, Timer] | None,
     progress: Callable[[str], None],
 ) -> tuple[dict[Value, tuple[Kernel, ...]], int]:
     """For each block of each graph a kernel a level, and how many had to be compiled. All of a block read the weights as the best
-    level's of the `longest` has them packed. A block that no level has special instructions for has one kernel, the lowest's."""
+    level's of the `longest` has them packed. A block that no level has special instructions for has one kernel, the lowest's.
+
+    Args:
+        tuning: the level whose tiles are tried by measurement, and where; other levels' are chosen by the cost models.
+    """
     blocks = {block: graph.inputs[0].shape[-1] for graph in graphs for block in blocks_of(graph)}
     packed = {block: each for graph in graphs for block, each in zip(blocks_of(graph), longest.values(), strict=False)}
     chosen: dict[Value, tuple[Kernel, ...]] = dict.fromkeys(blocks, ())
     missing = 0
+    timed, timer = tuning or (None, None)
     for isa in levels:
         specs: dict[Value, Spec] = {}
         for block, seq_len in blocks.items():
@@ -210,7 +233,9 @@ def _kernels(
             if isa is levels[-1] or spec.kind in LEVELLED:
                 known = chosen[block] or packed.get(block, ())
                 specs[block] = reading(spec, known[0]) if known else spec
-        compiled, more = compile_kernels(list(specs.values()), isa, threads_of(device), progress, here=device == HOST)
+        compiled, more = compile_kernels(
+            list(specs.values()), isa, threads_of(device), progress, timer if isa is timed else None
+        )
         missing += more
         chosen |= {block: (*chosen[block], compiled[spec]) for block, spec in specs.items()}
     return {block: each if len(each) == len(levels) else each * len(levels) for block, each in chosen.items()}, missing

@@ -25,6 +25,7 @@ STDIN, STDOUT, STDERR, EXIT, STDIN_ENDS = range(5)
 FEATURES = "shell_v2,cmd"
 EMULATOR = "qemu-aarch64 -cpu max"
 STARTED_S = 0.05
+PROGRAM = re.compile(r"/data/local/tmp/\S+ --")  # a line that starts one of those that were pushed
 
 
 class Gone(Exception):
@@ -152,9 +153,10 @@ class Device:
             log.write(f"{line}\n")
 
     def _shell(self, stream: Stream, script: str) -> None:
-        runs_model = "--weights" in script
+        programs = [line for line in script.splitlines() if PROGRAM.match(line)]
+        runs_model = bool(programs)
         if runs_model:
-            self._note(f"run {next(line for line in script.splitlines() if '--weights' in line)}")
+            self._note(f"run {programs[0]}")
             self._dies("start")
         environment = {**os.environ, "PATH": f"{self._folder}/bin:{os.environ['PATH']}"}
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -179,7 +181,7 @@ class Device:
     def _here(self, script: str) -> str:
         """The script with this folder's paths, and with what is started from there under the emulator."""
         there = re.sub(r"(?<![\w/.])(/data/local/tmp|/sys/|/proc/cpuinfo)", rf"{self._folder}\1", script)
-        return re.sub(rf"(?m)^(?={re.escape(str(self._folder))}\S+ --weights)", f"{EMULATOR} ", there)
+        return re.sub(rf"(?m)^(?={re.escape(str(self._folder))}\S+ --)", f"{EMULATOR} ", there)
 
     def _feed(self, stream: Stream, shell: "subprocess.Popen[bytes]") -> None:
         assert shell.stdin is not None

@@ -100,6 +100,15 @@ def test_the_unpacked_bundle_times_itself(found, tmp_path):
     assert 0.2 < facts["median_ms"] / found["best"]["latency_ms"] < 5  # the same machine, whatever else it does now
 
 
+def test_where_its_time_goes_is_shown_kernel_by_kernel(found):
+    result = json_of("bench", found["bundle"], "--profile", "--runs", "9")
+    assert [each["name"] for each in result["kernels"]][:2] == ["embedding", "layer1.qkv"]
+    assert all(each["us"] > 0 for each in result["kernels"])
+    shown = pocketformer("bench", found["bundle"], "--profile", "--runs", "9").stdout
+    assert "GFLOP/s" in shown
+    assert "ffn_down" in shown
+
+
 def test_trials_of_the_run_are_listed_and_written_as_csv(found, tmp_path):
     csv = tmp_path / "trials.csv"
     listed = json_of("trials", found["run_id"], "--csv", str(csv))

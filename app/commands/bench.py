@@ -1,5 +1,6 @@
 """`pocketformer bench`: latency of a model or a bundle, beside other runtimes in the same run."""
 
+import json
 from argparse import Namespace
 from dataclasses import asdict
 from functools import partial
@@ -11,7 +12,7 @@ from app.models import BundledModel, Figures, check_batch
 from app.terminal import Progress, table
 from compiler.bundle import Bundle, read_bundle
 from compiler.devices import HOST, check_measurable
-from data.errors import UsageError
+from data.errors import MeasureError, UsageError
 from data.home import subfolder
 from engine.architecture import DEFAULT_SEQ_LEN
 
@@ -42,12 +43,13 @@ def run(args: Namespace) -> dict[str, Any]:
 
         progress.log(f"measuring on {where(args.device)}")
     with TemporaryDirectory(dir=subfolder("scratch")) as scratch:
-        architecture, seq_lens, timers = _timers(args, peers, Path(scratch), progress)
+        architecture, seq_lens, folder, timers = _timers(args, peers, Path(scratch), progress)
         rounds = in_turns(
             timers, ROUNDS, lambda number, name: progress.bar(f"round {number} of {ROUNDS}: {name}", (number - 1) / ROUNDS)
         )
         progress.close()
-    return _result(args, architecture, seq_lens, rounds)
+        kernels = _profile(folder, args, seq_lens[-1]) if args.profile else None
+    return {**_result(args, architecture, seq_lens, rounds), "kernels": kernels}
 
 
 def render(result: dict[str, Any]) -> str:
@@ -61,15 +63,31 @@ def render(result: dict[str, Any]) -> str:
         share += f"; {result['latency_source']}, which says nothing of a phone's latency"
     if result["conditions"]:
         share += f"\n{_conditions(result['conditions'])}"
+    kernels = f"\n{_kernel_table(result['kernels'])}" if result["kernels"] else ""
     header = ("runtime", "median ms", "p10", "p90", "times ours")
     shorter = [(str(each["seq_len"]), *_cells(each)) for each in result["latency_by_length"][:-1]]
     lengths = f"\n{table(('pocketformer, tokens', 'median ms', 'p10', 'p90'), shorter)}" if shorter else ""
-    return f"{title}\n{table(header, rows)}\n{share}{lengths}"
+    return f"{title}\n{table(header, rows)}\n{share}{lengths}{kernels}"
+
+
+def _kernel_table(kernels: list[dict[str, Any]]) -> str:
+    """One row for a block of every layer."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for each in kernels:
+        alike.setdefault(each["name"].rpartition(".")[2], []).append(each)
+    total_us = sum(each["us"] for each in kernels)
+    rows = []
+    for name, calls in alike.items():
+        us = sum(each["us"] for each in calls)
+        rates = [each["gflops"] for each in calls]
+        rate = None if None in rates else f"{sum(each['gflops'] * each['us'] for each in calls) / us:.0f}"
+        rows.append((name, len(calls), f"{us / 1e3:.2f}", f"{us / total_us:.0%}", rate))
+    return table(("kernel", "calls", "ms", "share", "GFLOP/s"), rows)
 
 
 def _timers(
     args: Namespace, peers: tuple[str, ...], scratch: Path, progress: Progress
-) -> tuple[Figures, tuple[int, ...], "dict[str, Timer]"]:
+) -> tuple[Figures, tuple[int, ...], Path, "dict[str, Timer]"]:
     """What is to be timed: ours at its longest sequence length, the peers, then ours at shorter ones, called `_ours` of them."""
     from compiler.build import BuildRequest, build
     from compiler.measure import measure
@@ -108,7 +126,22 @@ def _timers(
         timers |= _peer_timers(peers, written, seq_lens[-1], args.threads, runs, scratch, progress)
     for tokens in seq_lens[:-1]:
         timers[_ours(tokens)] = partial(measure, folder, args.device, args.threads, runs, tokens=tokens)
-    return architecture, seq_lens, timers
+    return architecture, seq_lens, folder, timers
+
+
+def _profile(folder: Path, args: Namespace, tokens: int) -> list[dict[str, Any]]:
+    """Each kernel call of a sentence of `tokens`, in order: name, microseconds, GFLOP/s where its FLOPs are known."""
+    from compiler.measure import measure
+
+    plan = json.loads((folder / "plan.json").read_text())
+    calls_us = measure(folder, args.device, args.threads, tokens=tokens, profile=True).calls_us
+    if calls_us is None or len(calls_us) != len(plan["blocks"]):
+        raise MeasureError("this bundle's `bench` does not tell kernels apart; compile it again")
+    whole = tokens > max((each["seq_len"] for each in plan["programs"][:-1]), default=0)
+    return [
+        {"name": block["name"], "us": us, "gflops": block["flops_after"] / us / 1e3 if whole else None}
+        for block, us in zip(plan["blocks"], calls_us, strict=True)
+    ]
 
 
 def _check_made_for(device: str, bundle: Bundle, path: str) -> None:

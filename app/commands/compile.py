@@ -12,6 +12,7 @@ from compiler.bundle import write_bundle
 from compiler.devices import HOST, check_device, find_device, is_measurable, split_serial
 from compiler.lengths import USUAL_SEQ_LENS
 from compiler.targets import check_precision
+from data.errors import UsageError
 from data.home import subfolder
 
 
@@ -24,6 +25,7 @@ def run(args: Namespace) -> dict[str, Any]:
 
     check_fusion(args.fusion)
     check_batch(args.batch)
+    check_tune(args.device, args.tune)
     warm_up()  # beside the loading and exporting here
     from engine.export import export_reference, reference_model
 
@@ -42,6 +44,7 @@ def run(args: Namespace) -> dict[str, Any]:
             fusion=args.fusion,
             seq_len=seq_lens[-1],
             gpu=args.gpu,
+            tune=args.tune,
         )
         built = build(request, Path(scratch) / "built", log=progress.log)
         by_length = []
@@ -81,6 +84,21 @@ def run(args: Namespace) -> dict[str, Any]:
         "latency_by_length": by_length,
         "latency_source": latency and latency["source"],
     }
+
+
+def check_tune(device: str, tune: bool) -> None:
+    """
+    Raises:
+        UsageError: tiles are always tried on this machine, where it is the device.
+        MeasureError: no phone that is the device is connected.
+    """
+    if not tune:
+        return
+    if device == HOST:
+        raise UsageError("--tune is for a connected phone: on host, kernels' tiles are always tried")
+    from compiler.phone.choose import find_phone
+
+    find_phone(device)
 
 
 def render(result: dict[str, Any]) -> str:

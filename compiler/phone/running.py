@@ -49,10 +49,10 @@ def run_program(
         return phone.shell(_SCRIPT.format(command=command), timeout_s, should_stop)
     except DeviceLost as error:
         if isinstance(error.__cause__, subprocess.TimeoutExpired):
-            raise MeasureError(f"the model did not end within {timeout_s:.0f} s on {phone.serial}") from error
+            raise MeasureError(f"the program did not end within {timeout_s:.0f} s on {phone.serial}") from error
         raise
     except MeasureError as error:
-        raise MeasureError(f"the model failed on {phone.serial}: {error}") from error
+        raise MeasureError(f"the program failed on {phone.serial}: {error}") from error
 
 
 def persistently(phone: Phone, work: Callable[[], Result], should_stop: ShouldStop = never) -> Result:

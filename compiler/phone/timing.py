@@ -9,8 +9,8 @@ from pathlib import Path
 from compiler.measure import EMULATED, Conditions, Latency, latency_of, steadiest
 from compiler.phone.choose import Connected, find_phone
 from compiler.phone.files import put
-from compiler.phone.heat import cool_down, read_heat
-from compiler.phone.running import alone, persistently, run_program
+from compiler.phone.heat import Heat, cool_down, read_heat
+from compiler.phone.running import PROGRAM_TIMEOUT_S, alone, persistently, run_program
 from compiler.quiet import ShouldStop, never
 from compiler.targets import threads_of
 from data.errors import MeasureError
@@ -36,7 +36,7 @@ def measure_on_phone(
         MeasureError, Cancelled: as `compiler.measure.measure`.
     """
     found = find_phone(device)
-    cores = _cores(found, threads, threads_of(device))
+    cores = cores_of(found, threads, threads_of(device))
     count = len(cores) or threads or threads_of(device)
 
     def attempt() -> Latency:
@@ -62,16 +62,7 @@ def _timed(
     words = [bench, "--weights", weights, "--threads", threads, *options]
     words += ["--cores", ",".join(map(str, cores))] if cores else []
     words += ["--runs", EMULATED_RUNS] if found.facts.is_emulated and "--runs" not in options else []
-    for _ in range(THROTTLED_TRIES):
-        before = cool_down(found.phone, cores, should_stop)
-        output = run_program(found.phone, words, should_stop=should_stop)
-        after = read_heat(found.phone)
-        if not (held_back := after.held_back(cores)):
-            break
-    else:
-        raise MeasureError(
-            f"{found.phone.serial} slows down whenever it is timed: {held_back}; take it off its charger and let it cool"
-        )
+    output, before, after = run_cool(found, cores, words, should_stop=should_stop)
     conditions = Conditions(
         phone=found.facts.title,
         cores=cores,
@@ -84,8 +75,37 @@ def _timed(
         raise MeasureError(f"{found.phone.serial} printed no latency: {output.strip()[:100]!r}") from error
 
 
-def _cores(found: Connected, asked: int | None, usual: int) -> tuple[int, ...]:
-    """The fastest cores, one a thread; none where the phone does not tell clocks."""
+def run_cool(
+    found: Connected,
+    cores: Sequence[int],
+    words: Sequence[object],
+    timeout_s: float = PROGRAM_TIMEOUT_S,
+    should_stop: ShouldStop = never,
+) -> tuple[str, Heat, Heat]:
+    """Standard output of a program on the phone that was not slowed down while it ran, and its heat before and after.
+
+    Raises:
+        MeasureError: it fails, or the phone slows down each time.
+        DeviceLost: it went away.
+        Cancelled: `should_stop()` turned true.
+    """
+    for _ in range(THROTTLED_TRIES):
+        before = cool_down(found.phone, cores, should_stop)
+        output = run_program(found.phone, words, timeout_s, should_stop)
+        after = read_heat(found.phone)
+        if not (held_back := after.held_back(cores)):
+            return output, before, after
+    raise MeasureError(
+        f"{found.phone.serial} slows down whenever it is timed: {held_back}; take it off its charger and let it cool"
+    )
+
+
+def cores_of(found: Connected, asked: int | None, usual: int) -> tuple[int, ...]:
+    """The fastest cores, one a thread; none where the phone does not tell clocks.
+
+    Raises:
+        MeasureError: more threads are asked for than it has cores.
+    """
     usable = sum(core.allowed for core in found.facts.cores)
     if asked and usable and asked > usable:
         raise MeasureError(f"{asked} threads are more than the {usable} cores that {found.title} gives a program; take fewer")

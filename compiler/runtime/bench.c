@@ -1,5 +1,6 @@
 /* Times the model it is linked with on a sentence of --tokens tokens, the longest that it takes unless said; one JSON object on stdout.
    Without --runs, as many runs as two seconds take, and at least 100: others' use of the machine comes in bursts of under a second.
+   --profile adds the median microseconds of each kernel call, in order.
    --gpu times it on the GPU, in fp32 or the precision that follows; where there is none, on the CPU, and says so.
    With --inputs it answers sentences instead: int32 all, their number n and length t, then n x t token ids, token types and attention
    masks; n x pf_outputs() floats go to --outputs. With --text it answers that. */
@@ -8,19 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "pocketformer.h"
+#include "words.h"
 
-enum { LEAST_RUNS = 100, MOST_RUNS = 100000, MOST_CORES = 64 };
+enum { LEAST_RUNS = 100, MOST_RUNS = 100000, MOST_PROFILED = 1000 };
 static const double LEAST_MS = 2000;
-
-static double now_ms(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
-}
 
 /* Milliseconds that this process's threads were ready to run while others had their cores; -1 where the kernel does not tell. */
 static double waited_ms(void) {
@@ -52,39 +47,12 @@ static double peak_memory_mb(void) {
     return kilobytes / 1024.0;
 }
 
-static int ascending(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
-
-static double quantile(const double *sorted, int count, double part) {
-    double at = part * (count - 1);
-    int below = (int)at, above = below + 1 < count ? below + 1 : below;
-    return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
-}
-
 static int wrong_use(void) {
-    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N] [--gpu [fp16]]\n"
+    fputs("usage: bench --weights FILE [--tokens N] [--threads N] [--cores N,N,...] [--runs N] [--warmup N] [--profile] [--gpu [fp16]]\n"
           "       bench --weights FILE --inputs FILE --outputs FILE [--threads N] [--cores N,N,...] [--gpu [fp16]]\n"
           "       bench --weights FILE --tokenizer FILE --text TEXT [--pair TEXT] [--threads N] [--cores N,N,...] [--gpu [fp16]]\n",
           stderr);
     return 2;
-}
-
-/* 0, or -1 where the text is not a number of at least `least`. */
-static int number(const char *text, int least, int *result) {
-    char *end;
-    *result = (int)strtol(text, &end, 10);
-    return *end || end == text || *result < least ? -1 : 0;
-}
-
-/* How many numbers there are between commas, 0 where something else is. */
-static int list(const char *text, int *numbers) {
-    for (int count = 0; count < MOST_CORES;) {
-        char *end;
-        numbers[count++] = (int)strtol(text, &end, 10);
-        if (end == text || (*end && *end != ',')) return 0;
-        if (!*end) return count;
-        text = end + 1;
-    }
-    return 0;
 }
 
 /* 1, with a message, unless all sentences were answered and the answers written. */
@@ -120,9 +88,9 @@ static int answer(pf_model *model, const char *inputs, const char *outputs) {
 static int answer_text(pf_model *model, const char *path, const char *text, const char *pair) {
     pf_tokenizer *tokenizer = pf_load_tokenizer(path);
     float *out = calloc((size_t)pf_outputs(model), sizeof *out);
-    double start = now_ms();
+    double start = pf_now_ms();
     int failed = !tokenizer || !out || pf_run_text(model, tokenizer, text, pair, out);
-    double taken = now_ms() - start;
+    double taken = pf_now_ms() - start;
     if (failed) fprintf(stderr, "%s\n", pf_error());
     else printf("{\"scores\": [");
     for (int index = 0; !failed && index < pf_outputs(model); index++) printf("%s%.9g", index ? ", " : "", out[index]);
@@ -148,10 +116,14 @@ static int become_gpu_bench(char **words) {
 
 int main(int count, char **words) {
     const char *weights = 0, *inputs = 0, *outputs = 0, *tokenizer = 0, *text = 0, *pair = 0, *gpu = 0;
-    int threads = 0, asked = 0, warmup = 3, tokens = 0, core_count = 0, cores[MOST_CORES];
+    int threads = 0, asked = 0, warmup = 3, tokens = 0, core_count = 0, profile = 0, cores[PF_MOST_CORES];
     for (int index = 1; index < count; index += 2) {
         const char *name = words[index], *value = index + 1 < count ? words[index + 1] : 0;
         int wrong = 0;
+        if (!strcmp(name, "--profile")) {
+            profile = 1, index--;
+            continue;
+        }
         if (!strcmp(name, "--gpu")) {
             int given = value && strncmp(value, "--", 2);
             gpu = given ? value : "fp32";
@@ -165,25 +137,25 @@ int main(int count, char **words) {
         else if (!strcmp(name, "--tokenizer")) tokenizer = value;
         else if (!strcmp(name, "--text")) text = value;
         else if (!strcmp(name, "--pair")) pair = value;
-        else if (!strcmp(name, "--tokens")) wrong = number(value, 1, &tokens);
-        else if (!strcmp(name, "--threads")) wrong = number(value, 1, &threads);
-        else if (!strcmp(name, "--cores")) wrong = !(core_count = list(value, cores));
-        else if (!strcmp(name, "--runs")) wrong = number(value, 1, &asked);
-        else if (!strcmp(name, "--warmup")) wrong = number(value, 0, &warmup);
+        else if (!strcmp(name, "--tokens")) wrong = pf_number(value, 1, &tokens);
+        else if (!strcmp(name, "--threads")) wrong = pf_number(value, 1, &threads);
+        else if (!strcmp(name, "--cores")) wrong = !(core_count = pf_list(value, cores));
+        else if (!strcmp(name, "--runs")) wrong = pf_number(value, 1, &asked);
+        else if (!strcmp(name, "--warmup")) wrong = pf_number(value, 0, &warmup);
         else wrong = 1;
         if (wrong) return wrong_use();
     }
     if (!threads) threads = core_count ? core_count : 1;
     if (!weights || !inputs != !outputs || !text != !tokenizer || (pair && !text) || (core_count && threads > core_count)) return wrong_use();
     if (gpu && become_gpu_bench(words)) gpu = 0;
-    double load_start = now_ms();
+    double load_start = pf_now_ms();
     pf_model *model = core_count ? pf_load_on(weights, threads, cores) : pf_load(weights, threads);
     if (!model) {
         fprintf(stderr, "%s\n", pf_error());
         return 1;
     }
     if (gpu && pf_use_gpu(model, gpu)) fprintf(stderr, "the CPU runs it: %s\n", pf_error());
-    double load_ms = now_ms() - load_start;
+    double load_ms = pf_now_ms() - load_start;
     if (inputs || text) {
         int status = text ? answer_text(model, tokenizer, text, pair) : answer(model, inputs, outputs);
         pf_free(model);
@@ -200,15 +172,18 @@ int main(int count, char **words) {
     int32_t *sentence = calloc((size_t)tokens * 3, sizeof *sentence);
     float *out = calloc((size_t)pf_outputs(model), sizeof *out);
     double *times_ms = calloc((size_t)(asked ? asked : MOST_RUNS), sizeof *times_ms);
-    if (!sentence || !out || !times_ms) {
+    int calls = profile && !gpu ? pf_calls(model, tokens) : 0;
+    double *now_us = calloc((size_t)calls + 1, sizeof *now_us), *profiled_us = calloc((size_t)calls * MOST_PROFILED + 1, sizeof *profiled_us);
+    if (!sentence || !out || !times_ms || !now_us || !profiled_us) {
         fputs("out of memory\n", stderr);
         return 1;
     }
     for (int index = 0; index < tokens; index++) sentence[2 * tokens + index] = 1;
+    if (profile) pf_profile(model, now_us);
     double sum = 0, squares = 0, begin = 0, waited_before = 0;
     int runs = 0;
     for (int run = -warmup;; run++) {
-        double start = now_ms();
+        double start = pf_now_ms();
         if (run == 0) begin = start, waited_before = waited_ms();
         if (run >= 0 && (asked ? run == asked : (run >= LEAST_RUNS && start - begin > LEAST_MS) || run == MOST_RUNS)) {
             runs = run;
@@ -218,19 +193,26 @@ int main(int count, char **words) {
             fprintf(stderr, "%s\n", pf_error());
             return 1;
         }
-        if (run >= 0) times_ms[run] = now_ms() - start;
+        if (run >= 0) times_ms[run] = pf_now_ms() - start;
+        for (int call = 0; run >= 0 && run < MOST_PROFILED && call < calls; call++) profiled_us[call * MOST_PROFILED + run] = now_us[call];
     }
-    double waited = waited_before < 0 ? 0 : (waited_ms() - waited_before) / (now_ms() - begin) / threads;
+    double waited = waited_before < 0 ? 0 : (waited_ms() - waited_before) / (pf_now_ms() - begin) / threads;
     for (int run = 0; run < runs; run++) sum += times_ms[run];
     double mean = sum / runs;
     for (int run = 0; run < runs; run++) squares += (times_ms[run] - mean) * (times_ms[run] - mean);
-    qsort(times_ms, (size_t)runs, sizeof *times_ms, ascending);
+    qsort(times_ms, (size_t)runs, sizeof *times_ms, pf_ascending);
     printf("{\"median_ms\": %.6f, \"p10_ms\": %.6f, \"p90_ms\": %.6f, \"min_ms\": %.6f, \"mean_ms\": %.6f, \"cv\": %.6f, "
-           "\"waited\": %.4f, \"load_ms\": %.3f, \"peak_memory_mb\": %.1f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d, \"instructions\": \"%s\"}\n",
-           quantile(times_ms, runs, 0.5), quantile(times_ms, runs, 0.1), quantile(times_ms, runs, 0.9), times_ms[0], mean,
+           "\"waited\": %.4f, \"load_ms\": %.3f, \"peak_memory_mb\": %.1f, \"runs\": %d, \"warmup\": %d, \"threads\": %d, \"tokens\": %d, \"seq_len\": %d, \"instructions\": \"%s\"",
+           pf_quantile(times_ms, runs, 0.5), pf_quantile(times_ms, runs, 0.1), pf_quantile(times_ms, runs, 0.9), times_ms[0], mean,
            sqrt(squares / runs) / mean, waited, load_ms, peak_memory_mb(), runs, warmup, threads, tokens, seq_lens[taken],
            pf_instructions(model));
+    for (int call = 0, kept = runs < MOST_PROFILED ? runs : MOST_PROFILED; call < calls; call++) {
+        double *own = profiled_us + call * MOST_PROFILED;
+        qsort(own, (size_t)kept, sizeof *own, pf_ascending);
+        printf("%s%.3f", call ? ", " : ", \"calls_us\": [", pf_quantile(own, kept, 0.5));
+    }
+    puts(calls ? "]}" : "}");
     pf_free(model);
-    free(sentence), free(out), free(times_ms);
+    free(sentence), free(out), free(times_ms), free(now_us), free(profiled_us);
     return 0;
 }

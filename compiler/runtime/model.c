@@ -15,6 +15,7 @@
 #include "plan.h"
 #include "pocketformer.h"
 #include "pool.h"
+#include "words.h"
 
 enum { PAGE = 4096, WEIGHTS_ALIGNMENT = 64, ERROR_BYTES = 512 };
 static const char MAGIC[8] = "PFWGT01";
@@ -34,7 +35,8 @@ struct pf_model {
     const char *weights;
     uint64_t mapped_bytes; /* 0 where the weights are somebody else's */
     bound_program *programs;
-    pf_gpu *gpu; /* 0: the CPU runs it */
+    pf_gpu *gpu;      /* 0: the CPU runs it */
+    double *times_us; /* of pf_profile() */
 };
 
 static _Thread_local _Alignas(64) char error[ERROR_BYTES]; /* aligned as Android asks of programs (not of libraries) */
@@ -217,6 +219,16 @@ static int copy_ids(const bound_program *bound, int tensor, const int32_t *sourc
     return 0;
 }
 
+static const bound_program *program_for(const pf_model *model, int length) {
+    const bound_program *bound = model->programs;
+    while (bound->program->seq_len < length) bound++;
+    return bound;
+}
+
+void pf_profile(pf_model *model, double *times_us) { model->times_us = times_us; }
+
+int pf_calls(const pf_model *model, int tokens) { return program_for(model, tokens)->program->call_count; }
+
 int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_ids, const int32_t *attention_mask, int length,
            float *out) {
     const pf_plan *plan = model->plan;
@@ -224,8 +236,7 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
         pf_fail("a sentence of %d tokens; this model takes 1 to %d", length, pf_seq_len(model));
         return -1;
     }
-    const bound_program *bound = model->programs;
-    while (bound->program->seq_len < length) bound++;
+    const bound_program *bound = program_for(model, length);
     const pf_program *program = bound->program;
     if (copy_ids(bound, program->input_ids, input_ids, length, plan->words, "token id") ||
         copy_ids(bound, program->token_type_ids, token_type_ids, length, plan->types, "token type") ||
@@ -238,10 +249,12 @@ int pf_run(pf_model *model, const int32_t *input_ids, const int32_t *token_type_
         const pf_call *call = &program->calls[index];
         const pf_argument *arguments = bound->arguments + index * PF_MAX_ARGUMENTS;
         int (*run)(pf_pool *, pf_kernel, const pf_argument *, int, int) = call->shared ? pf_pool_run : pf_pool_run_alone;
+        double start = model->times_us ? pf_now_ms() : 0;
         if (run(model->pool, call->kernel, arguments, call->count, call->tasks)) {
             pf_fail("kernel %s: %s", call->name, pf_kernel_error());
             return -1;
         }
+        if (model->times_us) model->times_us[index] = (pf_now_ms() - start) * 1e3;
     }
     memcpy(out, bound->tensors[program->output].data, (size_t)plan->outputs * sizeof *out);
     return 0;

@@ -31,6 +31,12 @@ pf_model *pf_load_memory(const void *weights, size_t bytes, int threads);
    <uses-native-library android:name="libOpenCL.so" android:required="false"/>, and the same for libOpenCL-pixel.so. */
 int pf_use_gpu(pf_model *model, const char *precision);
 
+/* From now on pf_run on the CPU also writes how many microseconds each kernel call took, in order; NULL ends that. Room for
+   pf_calls(model, tokens) of the longest sentence that is run. */
+void pf_profile(pf_model *model, double *times_us);
+/* Kernel calls for a sentence of that many tokens, 1 to pf_seq_len(). */
+int pf_calls(const pf_model *model, int tokens);
+
 void pf_free(pf_model *model);
 
 /* Text instead of token ids: a bundle's tokenizer/tokenizer.bin. NULL on failure: pf_error() says why. */

@@ -16,6 +16,7 @@ from compiler.kernels import Kernel, compile_kernels
 from compiler.plan import Weights
 from compiler.schedules.linear import MOST_CANDIDATES, Linear, Tile, pack, pad, row_tiles
 from compiler.sharing import shared
+from compiler.tuning import HERE
 from data.errors import CompileError
 
 HOST = isa.host()
@@ -143,16 +144,16 @@ def test_a_crash_while_kernels_are_compiled_is_an_error_and_not_ours(fresh_home,
     monkeypatch.setattr("compiler.kernels.cores", lambda: 2)
     monkeypatch.setattr("compiler.cache.kernel_key", lambda *_: "0" * 64)
     with pytest.raises(CompileError, match="the compiler crashed on a kernel"):
-        compile_kernels([Fatal()], HOST, 2, lambda line: None)
+        compile_kernels([Fatal()], HOST, 2, lambda line: None, HERE)
 
 
 def test_how_many_tiles_are_tried_may_be_said(monkeypatch):
     spec = Linear(16, 64, 52)  # of no other test
     for text, tried in (("1", 1), ("2", 2), ("", min(MOST_CANDIDATES, len(spec.tiles(HOST, 2))))):
         monkeypatch.setenv("POCKETFORMER_TILES", text)
-        kernels, missing = compile_kernels([spec], HOST, 2, lambda line: None)
+        kernels, missing = compile_kernels([spec], HOST, 2, lambda line: None, HERE)
         assert missing == 1, "kernels that were tried with fewer tiles are others"
         assert len(json.loads(kernels[spec].object.with_name("facts.json").read_text())["tried"]) == tried
     monkeypatch.setenv("POCKETFORMER_TILES", "none")
     with pytest.raises(CompileError, match=r"POCKETFORMER_TILES is 'none'; give how many tiles to try"):
-        compile_kernels([spec], HOST, 2, lambda line: None)
+        compile_kernels([spec], HOST, 2, lambda line: None, HERE)

@@ -166,7 +166,7 @@ def test_a_full_phone(phone, model):
 def test_a_model_that_fails_on_the_phone(phone, model, tmp_path):
     odd = shutil.copytree(model, tmp_path / "odd")
     (odd / "weights.bin").write_bytes(b"short")
-    with pytest.raises(MeasureError, match=r"the model failed on .*: weights file .* has 5 bytes"):
+    with pytest.raises(MeasureError, match=r"the program failed on .*: weights file .* has 5 bytes"):
         measure(odd, DEVICE, threads=1)
 
 

@@ -133,6 +133,15 @@ def test_more_threads_than_work(compiled):
         np.testing.assert_array_equal(one.run(tokens(), tokens(0), tokens()), many.run(tokens(), tokens(0), tokens()))
 
 
+def test_each_kernel_is_timed_where_that_is_asked_for(compiled):
+    calls = json.loads((compiled / "plan.json").read_text())["calls"]
+    latency = measure(compiled, threads=1, runs=30, profile=True)
+    assert latency.calls_us is not None
+    assert len(latency.calls_us) == len(calls)
+    assert 0.3 < sum(latency.calls_us) / 1e3 / latency.median_ms < 1.7  # medians of parts and of the whole
+    assert measure(compiled, threads=1, runs=3).calls_us is None
+
+
 def test_a_measurement(compiled, monkeypatch):
     monkeypatch.setattr("compiler.measure.UNSTABLE_SPREAD", float("inf"))
     latency = measure(compiled, threads=2, runs=30)
