@@ -94,7 +94,7 @@ void normalise(__global const stored *row, __global stored *to, __global const s
 }
 
 float4 gelu(float4 x) {
-    const float4 half_x = 0.5f * x, z = clamp(x * 0.7071067811865476f, -ERF_LIMIT, ERF_LIMIT), square = z * z;
+    const float4 half_x = 0.5f * x, z = clamp(x, -ERF_LIMIT, ERF_LIMIT), square = z * z;
     return half_x + half_x * (z * ERF_P(square) / ERF_Q(square));
 }
 

@@ -42,8 +42,8 @@ def select(entries: Sequence[float], index: str) -> str:
 
 
 def horner(coefficients: Sequence[float]) -> str:
-    """A polynomial in x, the highest power first."""
-    text = literal(coefficients[0])
-    for coefficient in coefficients[1:]:
+    """A polynomial in x, the lowest power first."""
+    text = literal(coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
         text = f"({text} * (x) + {literal(coefficient)})"
     return text

@@ -112,7 +112,7 @@ def test_the_library_is_one_that_android_loads(phone_model):
 
 
 # of Android's libc since Android 10: https://android.googlesource.com/platform/bionic/+/refs/heads/main/libc/libc.map.txt
-BIONIC = {"abort", "aligned_alloc", "calloc", "close", "fstat", "free", "getauxval", "malloc", "memcmp", "memcpy", "memmove", "memset",
+BIONIC = {"abort", "aligned_alloc", "calloc", "clock_gettime", "close", "fstat", "free", "getauxval", "malloc", "memcmp", "memcpy", "memmove", "memset",
           "mmap", "munmap", "open", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setstacksize", "pthread_create",
           "pthread_join", "sched_setaffinity", "sched_yield", "snprintf", "strlen", "strncmp", "syscall", "vsnprintf", "realloc"}  # fmt: skip
 
