@@ -102,7 +102,9 @@ def test_the_unpacked_bundle_times_itself(found, tmp_path):
 
 def test_where_its_time_goes_is_shown_kernel_by_kernel(found):
     result = json_of("bench", found["bundle"], "--profile", "--runs", "9")
-    assert [each["name"] for each in result["kernels"]][:2] == ["embedding", "layer1.qkv"]
+    names = [each["name"] for each in result["kernels"]]
+    assert (names[0], names[-1]) == ("embedding", "readout")
+    assert "layer1.qkv" in names
     assert all(each["us"] > 0 for each in result["kernels"])
     shown = pocketformer("bench", found["bundle"], "--profile", "--runs", "9").stdout
     assert "GFLOP/s" in shown
