@@ -145,7 +145,8 @@ def compile_kernels(
         timer: None leaves the choice of tiles to the schedules' cost models.
 
     Raises:
-        CompileError: a kernel does not compile, or fails where it is timed.
+        CompileError: a kernel does not compile.
+        MeasureError: one fails where it is timed.
     """
     wanted = list(dict.fromkeys(specs))
     most_tiles = _most_tiles() if timer else 1

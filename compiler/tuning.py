@@ -1,14 +1,15 @@
 """Tiles tried by measurement: a program of all candidates (runtime/tune.c), run where the model will run."""
 
-import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from compiler import zig
 from compiler.isa import Isa
 from compiler.kernels import Kernel, Timer
+from compiler.measure import run_timed
 from compiler.plan_source import needs_of, type_of
-from compiler.quiet import quiet
+from compiler.quiet import never, quiet
 from data.errors import CompileError
 
 TIMEOUT_S = 600
@@ -24,7 +25,8 @@ def times_us(
         run: what the program prints that it is given, on so many threads.
 
     Raises:
-        CompileError: a kernel fails.
+        CompileError: not all of them were timed.
+        MeasureError: a kernel fails, or does not end.
     """
     source, program = folder / "candidates.c", folder / PROGRAM
     source.write_text(candidates_source(kernels, isa))
@@ -77,15 +79,7 @@ def _candidate(index: int, kernel: Kernel) -> str:
 
 def _run_here(program: Path, threads: int) -> str:
     with quiet():
-        done = subprocess.run([str(program), "--threads", str(threads)], capture_output=True, text=True, timeout=TIMEOUT_S)
-    if done.returncode:
-        message = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        raise CompileError(f"a kernel failed while tiles were timed: {message[:300]}")
-    return done.stdout
+        return run_timed([str(program), "--threads", str(threads)], never, TIMEOUT_S)
 
 
-def _times_here(kernels: Sequence[Kernel], isa: Isa, threads: int, folder: Path) -> dict[str, float]:
-    return times_us(kernels, isa, threads, folder, _run_here)
-
-
-HERE = Timer("", _times_here)
+HERE = Timer("", partial(times_us, run=_run_here))

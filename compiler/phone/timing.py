@@ -59,8 +59,7 @@ def _timed(
 ) -> Latency:
     """One run of `bench` during which the phone was not slowed down."""
     bench, weights = put(found.phone, [folder / "bench", folder / "weights.bin"], should_stop)
-    words = [bench, "--weights", weights, "--threads", threads, *options]
-    words += ["--cores", ",".join(map(str, cores))] if cores else []
+    words = [bench, "--weights", weights, *on_cores(cores, threads), *options]
     words += ["--runs", EMULATED_RUNS] if found.facts.is_emulated and "--runs" not in options else []
     output, before, after = run_cool(found, cores, words, should_stop=should_stop)
     conditions = Conditions(
@@ -73,6 +72,11 @@ def _timed(
         return replace(latency_of(json.loads(output), flops), conditions=conditions)
     except (ValueError, KeyError) as error:
         raise MeasureError(f"{found.phone.serial} printed no latency: {output.strip()[:100]!r}") from error
+
+
+def on_cores(cores: Sequence[int], threads: int) -> list[object]:
+    """What tells our programs to keep a thread to each of these cores; where there are none, how many threads to take."""
+    return ["--threads", len(cores) or threads, *(["--cores", ",".join(map(str, cores))] if cores else [])]
 
 
 def run_cool(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from compiler.arm import runs_on
 from compiler.isa import Isa
-from compiler.kernels import Kernel, Timer
+from compiler.kernels import Timer
 from compiler.phone.choose import Connected, find_phone
 from compiler.phone.files import put
 from compiler.phone.running import alone, persistently
-from compiler.phone.timing import cores_of, run_cool
+from compiler.phone.timing import cores_of, on_cores, run_cool
 from compiler.tuning import TIMEOUT_S, times_us
 from data.errors import MeasureError
 
@@ -25,11 +25,7 @@ def tuning_on(device: str, levels: Sequence[Isa]) -> tuple[Isa, Timer]:
     isa = next((each for each in levels if runs_on(each, found.facts.features)), None)
     if isa is None:
         raise MeasureError(f"{found.title} has none of the instructions that {device} is compiled for")
-    return isa, Timer(f"{found.facts.model} {found.facts.soc}", partial(_times_us, found))
-
-
-def _times_us(found: Connected, kernels: Sequence[Kernel], isa: Isa, threads: int, folder: Path) -> dict[str, float]:
-    return times_us(kernels, isa, threads, folder, partial(_run, found))
+    return isa, Timer(f"{found.facts.model} {found.facts.soc}", partial(times_us, run=partial(_run, found)))
 
 
 def _run(found: Connected, program: Path, threads: int) -> str:
@@ -37,9 +33,7 @@ def _run(found: Connected, program: Path, threads: int) -> str:
 
     def attempt() -> str:
         (tune,) = put(found.phone, [program])
-        words: list[object] = [tune, "--threads", len(cores) or threads]
-        words += ["--cores", ",".join(map(str, cores))] if cores else []
-        return run_cool(found, cores, words, timeout_s=TIMEOUT_S)[0]
+        return run_cool(found, cores, [tune, *on_cores(cores, threads)], timeout_s=TIMEOUT_S)[0]
 
     with alone(found.phone):
         return persistently(found.phone, attempt)

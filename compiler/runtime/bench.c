@@ -154,7 +154,10 @@ int main(int count, char **words) {
         fprintf(stderr, "%s\n", pf_error());
         return 1;
     }
-    if (gpu && pf_use_gpu(model, gpu)) fprintf(stderr, "the CPU runs it: %s\n", pf_error());
+    if (gpu && pf_use_gpu(model, gpu)) {
+        fprintf(stderr, "the CPU runs it: %s\n", pf_error());
+        gpu = 0;
+    }
     double load_ms = pf_now_ms() - load_start;
     if (inputs || text) {
         int status = text ? answer_text(model, tokenizer, text, pair) : answer(model, inputs, outputs);
@@ -179,7 +182,7 @@ int main(int count, char **words) {
         return 1;
     }
     for (int index = 0; index < tokens; index++) sentence[2 * tokens + index] = 1;
-    if (profile) pf_profile(model, now_us);
+    if (calls) pf_profile(model, now_us);
     double sum = 0, squares = 0, begin = 0, waited_before = 0;
     int runs = 0;
     for (int run = -warmup;; run++) {

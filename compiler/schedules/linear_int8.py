@@ -73,6 +73,7 @@ class LinearInt8(fp32.Linear):
         return bool(isa.matrix_dot) and self.rows % max(PAIRED_ROWS) == 0 and self.steps % MATRIX_STEPS == 0
 
     def gathers(self, tile: fp32.Tile, isa: Isa) -> bool:
+        """Never: x is a quarter as long, and begins with its scales."""
         return False
 
     def factors(self, tile: fp32.Tile) -> list[tuple[str, tuple[int, ...], str]]:

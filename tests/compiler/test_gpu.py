@@ -46,7 +46,7 @@ def bench(folder, *words, **environment):
     command = [folder / "bench", "--weights", folder / "weights.bin", "--runs", "2", "--warmup", "0", *words]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["instructions"], done.stderr
+    return json.loads(done.stdout), done.stderr
 
 
 @pytest.mark.parametrize(("precision", "share"), [("fp32", 1e-5), ("fp16", 1e-2)])
@@ -63,8 +63,8 @@ def test_answers_equal_torch(device, model, precision, share):
 
 def test_bench_runs_on_the_gpu(device, model):
     _, folder = model
-    assert bench(folder, "--gpu")[0].endswith(", fp32")
-    assert bench(folder, "--gpu", "fp16", "--tokens", "5")[0].endswith(", fp16")
+    assert bench(folder, "--gpu")[0]["instructions"].endswith(", fp32")
+    assert bench(folder, "--gpu", "fp16", "--tokens", "5")[0]["instructions"].endswith(", fp16")
 
 
 def test_the_cpu_answers_where_there_is_no_opencl(model, monkeypatch):
@@ -75,8 +75,9 @@ def test_the_cpu_answers_where_there_is_no_opencl(model, monkeypatch):
         with pytest.raises(CompileError, match=NO_OPENCL):
             session.use_gpu("fp16")
         np.testing.assert_array_equal(session.run(*samples.inputs), expected)
-    instructions, said = bench(folder, "--gpu")
-    assert instructions == bench(folder)[0]
+    facts, said = bench(folder, "--gpu", "--profile")
+    assert facts["instructions"] == bench(folder)[0]["instructions"]
+    assert len(facts["calls_us"]) == len(json.loads((folder / "plan.json").read_text())["calls"])
     assert said == f"the CPU runs it: {NO_OPENCL}\n"
 
 
