@@ -35,6 +35,9 @@ MULTIPLY_AND_ADD_PAIRS = (
     "llvm.aarch64.neon.addp.v8i16",
     "llvm.aarch64.neon.saddlp.v4i32.v8i16",
 )
+# LLVM shrinks a load to the lanes that one shuffle takes (llvm-project pull request 128938): each number of x would be loaded by itself,
+# where one load serves all lanes of a vector.
+NO_PARTIAL_LOADS = "-disable-vector-combine:bool=true"
 LEVELS: dict[str, tuple[frozenset[_Extension], ...]] = {  # by precision, the best first
     FP32: (frozenset(),),
     FP16: (frozenset({HALF}), frozenset()),
@@ -76,6 +79,7 @@ def _isa(extensions: frozenset[_Extension], system: str, l1_bytes: int, l2_bytes
         needs=tuple(each.need for each in has),
         by_lane=True,
         half=HALF in has,
+        llvm_options=(NO_PARTIAL_LOADS,),
         l1_bytes=l1_bytes,
         l2_bytes=l2_bytes,
         android=system == ANDROID,

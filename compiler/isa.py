@@ -31,6 +31,7 @@ class Isa:
         android: libraries are for Android's libc.
         by_lane: a multiply-add takes one lane of a vector for a factor; otherwise a number in memory is broadcast.
         half: it has arithmetic on float16.
+        llvm_options: LLVM's own (`cl::opt`), as TVM takes them.
         llvm_cpu, llvm_features: what code is generated for; a CPU without them is refused when the model is loaded.
         needs: the same as bits, `PF_CPU_...` in runtime/cpu.h.
     """
@@ -54,10 +55,12 @@ class Isa:
     matrix_dot: str = ""
     by_lane: bool = False
     half: bool = False
+    llvm_options: tuple[str, ...] = ()
 
     def target(self) -> dict[str, object]:
         """TVM's target."""
-        return {"kind": "llvm", "mtriple": self.triple, "mcpu": self.llvm_cpu, "mattr": list(self.llvm_features)}
+        options = {"cl-opt": list(self.llvm_options)} if self.llvm_options else {}
+        return {"kind": "llvm", "mtriple": self.triple, "mcpu": self.llvm_cpu, "mattr": list(self.llvm_features), **options}
 
 
 def host() -> Isa:

@@ -144,25 +144,21 @@ class Linear:
         """Whether a task puts its rows of x side by side first. Where some of its register tiles have fewer rows than others, it cannot."""
         return isa.by_lane and tile.row_block % tile.tile_rows == 0 and tile.panels_per_task >= LEAST_GATHERED_PANELS
 
-    def loads(self, rows: int, vectors: int, isa: Isa) -> float:
-        """Of one step of a register tile."""
-        return vectors + (rows / (emit.VECTOR_BITS // self.bits(isa)) if isa.by_lane else rows)
-
-    def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
-        """Of one step of a register tile: arithmetic, latency, loads or instructions, whichever is longest."""
-        products, loads = rows * vectors, self.loads(rows, vectors, isa)
+    def step_cycles(self, rows: int, vectors: int, run: int, isa: Isa) -> float:
+        """Of one step of a register tile: arithmetic, latency, loads or instructions, whichever is longest. A load of x brings the
+        numbers of `run` steps."""
+        products, loads = rows * vectors, vectors + rows / run
         cycles = max(products / isa.fma_per_cycle, FMA_LATENCY, loads / 2, (products + loads) / INSTRUCTIONS_PER_CYCLE)
-        return cycles + self.side_cycles(rows, vectors, isa)
+        return cycles + self.side_cycles(rows, vectors, run, isa)
 
-    def side_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
+    def side_cycles(self, rows: int, vectors: int, run: int, isa: Isa) -> float:
         """What instructions beside a step's products take of a phone's narrow cores, and of its battery: one loads two vectors of
-        weights, or the numbers of x that several steps take."""
-        run = emit.VECTOR_BITS / self.bits(isa)
+        weights, or the numbers of x that `run` steps take."""
         return (vectors / 2 + (rows + LOOP_INSTRUCTIONS) / run) * SIDE_CYCLES if isa.by_lane else 0.0
 
-    def gain_cycles(self, rows: int, isa: Isa) -> float:
+    def gain_cycles(self, rows: int, run: int) -> float:
         """Of one step of a register tile, where one instruction loads the numbers of two rows that lie side by side."""
-        return rows / 2 / (emit.VECTOR_BITS / self.bits(isa)) * SIDE_CYCLES
+        return rows / 2 / run * SIDE_CYCLES
 
     def registers(self, rows: int, vectors: int, isa: Isa) -> int:
         """That a register tile takes: sums, a step's weights, and of x one number, or vectors that lanes are taken of."""
@@ -197,12 +193,12 @@ class Linear:
         fits = (step_bytes + 4 * tile.tile_rows) * tile.depth_block <= L1_SHARE * isa.l1_bytes
         blocks = self.steps // tile.depth_block
         late = max(0, self._lines_fetched(tile) - LINES_UNDER_WAY) * LINE_CYCLES
-        of_rows, gathers = 0.0, self.gathers(tile, isa)
+        of_rows, gathers, run = 0.0, self.gathers(tile, isa), self.factors_of(isa, tile).run
         for _, rows, count in row_tiles(tile.row_block, tile.tile_rows):
             sums = rows * vectors
-            step = self.step_cycles(rows, vectors, isa)
+            step = self.step_cycles(rows, vectors, run, isa)
             if gathers:
-                step -= self.gain_cycles(rows, isa)
+                step -= self.gain_cycles(rows, run)
             inner = tile.depth_block * (step if fits else max(step, panel_rate) * 1.1)
             of_rows += count * blocks * (inner + TILE_OVERHEAD + late + (2 * sums if blocks > 1 else sums))
         tiles = self.rows // tile.row_block * self.panels(tile)

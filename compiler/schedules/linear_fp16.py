@@ -5,7 +5,6 @@ blocks in float32: 256 sums cost about as many digits as rounding the factors do
 tensors are read as float32.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -17,7 +16,6 @@ from compiler.schedules import emit
 from compiler.schedules import linear as fp32
 
 MOST_SUMMED = 256
-MOST_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,6 @@ class LinearFp16(fp32.Linear):
 
     def bits(self, isa: Isa) -> int:
         return 16 if isa.half else 32
-
-    def tile_rows(self, isa: Isa) -> Sequence[int]:
-        """A multiply-add of float16 takes its lane out of one of the first sixteen registers: few rows, or they are loaded again."""
-        return [rows for rows in super().tile_rows(isa) if not isa.half or rows <= MOST_ROWS]
 
     def step_words(self, panel: int) -> int:
         return -(-panel // 2)

@@ -48,16 +48,16 @@ class LinearInt8(fp32.Linear):
     def steps(self) -> int:
         return self.depth // STEP
 
-    def step_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
+    def step_cycles(self, rows: int, vectors: int, run: int, isa: Isa) -> float:
         """Multiplications have two ports; the additions of what is no single instruction find others."""
-        products, loads = rows * vectors, self.loads(rows, vectors, isa)
+        products, loads = rows * vectors, vectors + rows / run
         parts = len(isa.byte_dot)
         multiplications: float = min(parts, 2)
         instructions = (parts + (parts > 1)) * products + loads
         if self._in_pairs(isa):
             multiplications, instructions = 0.5, products / 2 + loads + rows / 4 + vectors
         cycles = max(multiplications * products / isa.fma_per_cycle, 1.0, loads / 2, instructions / fp32.INSTRUCTIONS_PER_CYCLE)
-        return cycles + self.side_cycles(rows, vectors, isa)
+        return cycles + self.side_cycles(rows, vectors, run, isa)
 
     def registers(self, rows: int, vectors: int, isa: Isa) -> int:
         """Products on their way, and the ones that pmaddwd multiplies by, besides; or weights on their way to pairs of columns."""

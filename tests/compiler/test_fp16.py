@@ -1,5 +1,7 @@
 """`--precision fp16`: which tensors are float16, and that graphs mean the same. Models that run on it: test_cross.py."""
 
+import re
+
 import numpy as np
 import pytest
 from programs import op, operators, tensor, tokens, weights
@@ -76,3 +78,15 @@ def test_phones_have_it_and_this_machine_only_with_the_arithmetic():
             check_precision("host", FP16)
     with pytest.raises(UsageError, match=r"unknown precision 'fp8'; take fp32, fp16, int8"):
         check_precision("galaxy-s20", "fp8")
+
+
+def test_numbers_of_x_are_loaded_by_whole_vectors():
+    """Read, not run: an instruction that loads one lane of a vector is a sign of a load that LLVM has cut in pieces."""
+    import tvm
+
+    best, _ = levels(FP16)
+    spec = LinearFp16(128, 384, 1152)
+    function = spec.build(spec.tiles(best, 4)[0], best, "kernel")
+    assembly = tvm.compile(function.tir, target=tvm.target.Target(best.target())).mod.inspect_source("asm")
+    assert assembly.count("fmla") >= 128
+    assert not re.findall(r"\bld1\s+\{[^}]*\}\[", assembly)
