@@ -39,11 +39,17 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
     search.add_argument("--trials", type=int, help="candidates to try")
-    search.add_argument("--strategy", help="who proposes: reinforce, random, tpe, evolution, or another package's")
+    search.add_argument("--strategy", help="who proposes: reinforce, random, tpe, nsga2, evolution, or another package's")
     search.add_argument("--seed", type=int, help="equal seeds give equal proposals")
     search.add_argument("--seq-len", type=int, metavar="TOKENS", help="sequence length of latency and of the compiled model")
     search.add_argument("--precision", help=PRECISION_HELP)
     search.add_argument("--threads", type=int, help="threads of the compiled model")
+    search.add_argument("--phase-one-share", type=float, metavar="P", help="of the trials, which look for the number of layers")
+    search.add_argument("--baseline-decay", type=float, metavar="P", help="weight of the past in the baseline of the reward")
+    search.add_argument(
+        "--accuracy",
+        help="of candidates: trained, each for itself, or supernet, read in seconds off networks that share their weights",
+    )
     search.add_argument("--early-epochs", type=int, metavar="N", help="epochs behind a candidate's early-stage accuracy")
     search.add_argument("--final-epochs", type=int, metavar="N", help="epochs of the best candidate's full training")
     search.add_argument("--distil-seconds", type=int, metavar="S", help="time to distil each shared body")

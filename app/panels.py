@@ -278,6 +278,20 @@ def _block_row(block: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def policy(view: Snapshot) -> None:
+    """What the policy would choose, trial by trial; nothing of a strategy that has none."""
+    if not view.policies:
+        return
+    from app.policy_figure import entropy_text, policy_figure
+
+    with st.expander("What the policy has learned", icon=":material/neurology:"):
+        figure = policy_figure(view.policies, dark=st.context.theme.type == "dark")
+        config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
+        what = "Probability of each option of each decision after each trial, given the options that the trial took before it."
+        st.plotly_chart(figure, key="policy", config=config, alt=what)
+        st.caption(f"{what} {entropy_text(view.policies)}")
+
+
 def log(events: Sequence[Event]) -> None:
     """The newest lines of the run's log, newest first, in the browser's time zone."""
     zone = _zone()

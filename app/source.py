@@ -33,6 +33,7 @@ class Snapshot:
     front: tuple[Trial, ...]
     events: tuple[Event, ...]
     artifacts: tuple[ArtifactRef, ...]
+    policies: tuple[Event, ...] = ()  # log entries with the policy's probabilities
     working: tuple[Command, ...] = ()
 
     @property
@@ -64,7 +65,7 @@ def _opened(url: str, folder: str) -> "Store":
 
 
 def snapshot(run_id: str) -> Snapshot:
-    """One run with its trials, front, newest events and artifacts: six bounded queries, at most once in `FRESH_S`.
+    """One run with its trials, front, newest events and artifacts: seven bounded queries, at most once in `FRESH_S`.
 
     Raises:
         StoreError: no such run, or the store cannot be reached.
@@ -80,6 +81,7 @@ def _snapshot(_store: "Store", run_id: str, folder: str) -> Snapshot:
         front=tuple(_store.pareto(run_id, feasible=True)),
         events=tuple(_store.last_events(run_id, LOG_LINES)),
         artifacts=tuple(_store.artifacts(run_id)),
+        policies=tuple(_store.policies(run_id)),
         working=() if run.over else tuple(_store.commands(run_id, "running")),
     )
 

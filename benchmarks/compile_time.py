@@ -30,6 +30,7 @@ from compiler.workers import cool_down, warm_up
 from data.errors import CompileError, exit_status_of
 from engine.architecture import DEFAULT_SEQ_LEN, Architecture
 from engine.proposals import Tried, next_proposal
+from engine.settings import Settings
 from engine.space import SearchSpace, phase_one_trials
 from engine.strategies import make_strategy
 from engine.teacher import teacher_architecture
@@ -147,7 +148,7 @@ def candidates(count: int) -> list[Architecture]:
     space = SearchSpace.for_teacher(teacher_architecture("minilm"))
     strategy = make_strategy("random", space.vocabulary(), seed=0)
     tried: list[Tried] = []
-    for phase, trials in ((1, phase_one_trials(count)), (2, count)):
+    for phase, trials in ((1, phase_one_trials(count, Settings().phase_one_share)), (2, count)):
         while len(tried) < trials:
             proposal = next_proposal(space, strategy, phase, space.depths[-1], tried, math.inf)
             if proposal is None:

@@ -335,6 +335,11 @@ class Store:
             ::-1
         ]
 
+    def policies(self, run_id: str, limit: int = 400) -> list[Event]:
+        """The newest entries of a run's log that say what its policy would choose (`data["policy"]`), oldest first."""
+        rows = "FROM events WHERE run_id = $run AND json_exists(data, '$.policy') ORDER BY seq DESC LIMIT $limit"
+        return self._select(Event, rows, run=run_id, limit=limit)[::-1]
+
     # Measurements and artifacts
 
     def add_measurement(self, measurement: Measurement) -> None:

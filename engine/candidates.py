@@ -20,7 +20,7 @@ from compiler.quiet import ShouldStop, busy, never
 from data.errors import Cancelled
 from engine.architecture import Architecture
 from engine.pace import Progress, silent
-from engine.settings import Settings
+from engine.settings import SUPERNET, Settings
 
 if TYPE_CHECKING:
     from compiler.build import BuildRequest
@@ -52,7 +52,8 @@ def evaluate_candidate(
     should_stop: ShouldStop = never,
 ) -> CandidateResult:
     """Distil or take from the cache the body that the candidate inherits, fine-tune it, and score it: 'early' on held-out training
-    rows, 'final' on the dev split. Finished work in `workdir` is returned as it is; unfinished work is gone on with.
+    rows, 'final' on the dev split. Where the settings ask for the supernet's accuracy, the early stage trains nothing for the candidate
+    alone (`engine.supernet`). Finished work in `workdir` is returned as it is; unfinished work is gone on with.
 
     Raises:
         UsageError: unknown task or teacher, or an architecture that is no cut of the teacher.
@@ -61,6 +62,7 @@ def evaluate_candidate(
     """
     from engine.checkpoint import save_text, save_weights
     from engine.ground import ground_of
+    from engine.supernet import member
     from engine.training import Recipe, predict, train
 
     weights, report = workdir / f"{stage}.safetensors", workdir / f"{stage}.json"
@@ -70,12 +72,14 @@ def evaluate_candidate(
         return done
     ground = ground_of(settings)
     problem = ground.problem
-    encoder = ground.student(architecture, stage, progress, should_stop)
-    split = problem.split(stage)
-    examples = ground.with_teacher_outputs(split.examples, stage, progress, should_stop)
-    recipe = Recipe(settings.early_epochs if stage == "early" else settings.final_epochs, settings.seed)
-    checkpoint = workdir / f"{stage}.checkpoint"
-    seconds = train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop)
+    split, checkpoint, seconds = problem.split(stage), workdir / f"{stage}.checkpoint", 0.0
+    if stage == "early" and settings.accuracy == SUPERNET:
+        encoder = member(ground, architecture, progress, should_stop)
+    else:
+        encoder = ground.student(architecture, stage, progress, should_stop)
+        examples = ground.with_teacher_outputs(split.examples, stage, progress, should_stop)
+        recipe = Recipe(settings.early_epochs if stage == "early" else settings.final_epochs, settings.seed)
+        seconds = train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop)
     metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
     result = CandidateResult(next(iter(metrics.values())), metrics, seconds, encoder.outputs, weights)
     save_weights(encoder.state_dict(), weights, {"architecture": str(architecture)})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.space import Decision
+from engine.strategies import Outcome
 
 WIDTH = 16  # of the LSTM: a handful of decisions needs no more, and its state is stored at every step
 LEARNING_RATE = 0.06  # 8 to 100 rewards must be able to move the policy
@@ -71,12 +72,12 @@ class Controller:
             choices, _ = self._policy.walk(decisions, lambda _, each: int(each.exp().multinomial(1, generator=generator)))
         return tuple(choices)
 
-    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], reward: float) -> None:
+    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], outcome: Outcome) -> None:
         """One REINFORCE step: follows the gradient of reward * log P(choices)."""
         _, steps = self._policy.walk(decisions, lambda step, _: choices[step])
         likelihood = torch.stack([step[choice] for step, choice in zip(steps, choices, strict=True)]).sum()
         self._optimizer.zero_grad()
-        (-reward * likelihood).backward()
+        (-outcome.reward * likelihood).backward()
         nn.utils.clip_grad_norm_(self._policy.parameters(), LARGEST_GRADIENT)
         self._optimizer.step()
 
@@ -85,12 +86,6 @@ class Controller:
         with torch.no_grad():
             _, steps = self._policy.walk(decisions, lambda step, _: choices[step])
         return [step.exp().tolist() for step in steps]
-
-    def entropy(self, decisions: Sequence[Decision], choices: Sequence[int]) -> list[float]:
-        """The entropy of each decision in nats, given the `choices` before it: log(options) when nothing is known yet."""
-        with torch.no_grad():
-            _, steps = self._policy.walk(decisions, lambda step, _: choices[step])
-        return [float(-(step.exp() * step).sum()) for step in steps]
 
     def to_state(self) -> dict[str, Any]:
         """Weights, Adam's moments and the count of samples, as JSON values."""

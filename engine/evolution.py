@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.space import Decision
+from engine.strategies import Outcome
 
 POPULATION = 20  # the paper takes 100, for searches of twenty thousand
 DRAWN = 5  # a quarter of the population, as the paper takes
@@ -16,7 +17,7 @@ FIRST = 6  # random ones before there are parents
 class Evolution:
     """The `evolution` strategy (`engine.strategies.Strategy`). Its state is the population, the oldest first."""
 
-    def __init__(self, seed: int = 0, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, options: Mapping[str, int], seed: int = 0, state: Mapping[str, Any] | None = None) -> None:
         self._seed = seed
         self._draws: int = state["draws"] if state else 0
         self._population: list[dict[str, Any]] = list(state["population"]) if state else []
@@ -35,12 +36,16 @@ class Evolution:
         child[place] = generator.choice(others)
         return tuple(child)
 
-    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], reward: float) -> None:
+    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], outcome: Outcome) -> None:
         kinds = _kinds(decisions)
-        self._population.append({"kinds": kinds, "choices": list(choices), "reward": reward})
+        self._population.append({"kinds": kinds, "choices": list(choices), "reward": outcome.reward})
         alike = [each for each in self._population if each["kinds"] == kinds]
         if len(alike) > POPULATION:
             self._population.remove(alike[0])
+
+    def probabilities(self, decisions: Sequence[Decision], choices: Sequence[int]) -> list[list[float]]:
+        """A population has none."""
+        return []
 
     def to_state(self) -> dict[str, Any]:
         return {"draws": self._draws, "population": list(self._population)}

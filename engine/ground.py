@@ -53,13 +53,28 @@ class Ground:
             ModelError: no student of this teacher can have these sizes.
             Cancelled, TrainingError: see `engine.distillation.distil`.
         """
-        if not (self.plan.losses and self.plan.seconds):
+        if not self.distils:
             weights = self.distiller.undistilled(architecture).state_dict()
         elif stage == "early":
             weights = load_file(str(self.distiller.trunk(architecture, progress, should_stop)))
         else:
             weights = load_file(str(self.distiller.tailored(architecture, progress, should_stop)))
         return inherited(architecture, weights, self.problem.outputs, self.problem.pooling, self.settings.seed)
+
+    @property
+    def distils(self) -> bool:
+        return bool(self.plan.losses and self.plan.seconds)
+
+    def body_of(self, architecture: Architecture, progress: Progress, should_stop: ShouldStop) -> str:
+        """A name for the weights that a candidate inherits at the early stage, which differs where they do. The body is distilled first,
+        where it is not yet.
+
+        Raises:
+            As `student`.
+        """
+        if not self.distils:
+            return f"cut of {self.teacher.fingerprint}"
+        return self.distiller.trunk(architecture, progress, should_stop).parent.name
 
     def with_teacher_outputs(self, examples: Examples, stage: Stage, progress: Progress, should_stop: ShouldStop) -> Examples:
         """The examples with the outputs of the teacher fine-tuned on them, where the losses ask for logits; at the final stage alone,

@@ -14,7 +14,7 @@ from random import Random
 from engine.architecture import Architecture
 from engine.reward import feasible_reward, infeasible_reward
 from engine.space import SearchSpace, at_least_as_large
-from engine.strategies import Strategy
+from engine.strategies import Outcome, Strategy
 
 LARGEST_RESAMPLING = 24  # samples of the strategy for one trial
 POOL_SIZE = 64  # candidates that enumeration compares
@@ -26,7 +26,12 @@ class Tried:
 
     architecture: Architecture
     latency_ms: float | None = None
+    accuracy: float | None = None
     reward: float | None = None
+
+    def outcome(self, limit_ms: float) -> Outcome | None:
+        """None while its reward is not known."""
+        return None if self.reward is None else Outcome(self.reward, self.accuracy, self.latency_ms, limit_ms)
 
 
 @dataclass(frozen=True)
@@ -59,27 +64,29 @@ def next_proposal(
         choices = strategy.propose(decisions)
         architecture = space.architecture(phase, choices)
         name = str(architecture)
-        reward = names[name].reward if name in names else known_reward(architecture, tried, limit_ms)
-        if reward is None and name not in names:
+        known = names[name].outcome(limit_ms) if name in names else known_outcome(architecture, tried, limit_ms)
+        if known is None and name not in names:
             fresh[name] = Proposal(choices, architecture)
             if len(fresh) == screened or predicted_latency_ms(architecture, tried) is None:
                 break
         # Once for each: a policy told of the same good candidate again and again would end up proposing nothing else.
-        elif reward is not None and name not in replayed:
+        elif known is not None and name not in replayed:
             replayed.add(name)
-            strategy.observe(decisions, choices, reward)
+            strategy.observe(decisions, choices, known)
     pool = list(fresh.values()) or _enumerated(space, phase, depth, tried, limit_ms)
     return max(pool, key=lambda proposal: _expected_reward(proposal.architecture, tried, limit_ms), default=None)
 
 
-def known_reward(architecture: Architecture, tried: Sequence[Tried], limit_ms: float) -> float | None:
-    """A bound on the reward of a candidate that must be too slow, as it is at least as large as one that was; None otherwise."""
+def known_outcome(architecture: Architecture, tried: Sequence[Tried], limit_ms: float) -> Outcome | None:
+    """A bound on what a candidate is worth that must be too slow, as it is at least as large as one that was; None otherwise."""
     slower_than = [
         each.latency_ms
         for each in tried
         if each.latency_ms is not None and each.latency_ms > limit_ms and at_least_as_large(architecture, each.architecture)
     ]
-    return infeasible_reward(max(slower_than), limit_ms) if slower_than else None
+    if not slower_than:
+        return None
+    return Outcome(infeasible_reward(max(slower_than), limit_ms), None, max(slower_than), limit_ms)
 
 
 def predicted_latency_ms(architecture: Architecture, tried: Sequence[Tried]) -> float | None:
@@ -113,7 +120,7 @@ def _enumerated(space: SearchSpace, phase: int, depth: int | None, tried: Sequen
     names = {str(each.architecture) for each in tried}
 
     def may_fit(architecture: Architecture) -> bool:
-        return known_reward(architecture, tried, limit_ms) is None
+        return known_outcome(architecture, tried, limit_ms) is None
 
     decisions = space.decisions(phase, depth)
     random = Random(len(tried))

@@ -1,8 +1,5 @@
 """The reward of one candidate, as CANAO section 3.3 defines it, and its baseline."""
 
-# Weight of the past in the moving average. The paper gives none; 8 to 100 trials must be able to move it.
-BASELINE_DECAY = 0.8
-
 
 def infeasible_reward(latency_ms: float, limit_ms: float) -> float:
     """(rL - L)/rL - 1, for L > rL: negative, and the lower the slower. Such a candidate is not trained."""
@@ -15,6 +12,6 @@ def feasible_reward(latency_ms: float, limit_ms: float, accuracy: float, baselin
     return advantage + latency_ms / limit_ms
 
 
-def next_baseline(baseline: float | None, accuracy: float) -> float:
-    """b after one more trained candidate: the exponential moving average of the accuracies so far."""
-    return accuracy if baseline is None else BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * accuracy
+def next_baseline(baseline: float | None, accuracy: float, decay: float) -> float:
+    """b after one more trained candidate: the exponential moving average of the accuracies so far, in which the past weighs `decay`."""
+    return accuracy if baseline is None else decay * baseline + (1 - decay) * accuracy

@@ -18,9 +18,9 @@ from data.errors import UsageError
 from engine.architecture import Architecture
 from engine.proposals import Tried, next_proposal
 from engine.reward import feasible_reward, infeasible_reward, next_baseline
-from engine.settings import PREDICTED, Settings
-from engine.space import SearchSpace, phase_one_trials
-from engine.strategies import make_strategy
+from engine.settings import PREDICTED, SUPERNET, Settings
+from engine.space import Decision, SearchSpace, phase_one_trials
+from engine.strategies import Outcome, Strategy, make_strategy
 
 OVER = ("done", "failed", "cancelled")
 
@@ -125,11 +125,12 @@ class Stop:
 
 @dataclass(frozen=True)
 class Say:
-    """A sentence for the user's log."""
+    """A sentence for the user's log, and what pages draw of it."""
 
     message: str
     trial: int | None = None
     level: str = "info"
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 Event = Start | Cancel | Finished
@@ -198,7 +199,7 @@ class _Search:
             f"FFN size {_listed(space.ffn_sizes)} of each layer"
         )
         trials = self.settings.trials
-        self._say(f"Phase 1: the number of layers, in {phase_one_trials(trials)} of {trials} trials")
+        self._say(f"Phase 1: the number of layers, in {self._phase_one_trials()} of {trials} trials")
         self._go_on()
 
     def _cancel(self) -> None:
@@ -231,7 +232,7 @@ class _Search:
     def _propose(self) -> bool:
         """Starts one more trial, unless there is none (now: running trials may bring the next phase)."""
         if self.state.phase == 1:
-            if len(self.state.trials) < phase_one_trials(self.settings.trials) and self._propose_in(1, None):
+            if len(self.state.trials) < self._phase_one_trials() and self._propose_in(1, None):
                 return True
             if self._running():
                 return False
@@ -256,7 +257,8 @@ class _Search:
         space = self._space()
         strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
         tried = [
-            Tried(architecture_of_fields(trial.architecture), trial.latency_ms, trial.reward) for trial in self.state.trials
+            Tried(architecture_of_fields(trial.architecture), trial.latency_ms, trial.accuracy, trial.reward)
+            for trial in self.state.trials
         ]
         proposal = next_proposal(space, strategy, phase, depth, tried, self.settings.latency_ms, self.settings.screened)
         self.state.strategy = strategy.to_state()
@@ -336,7 +338,10 @@ class _Search:
             self._fail_trial(trial, "its accuracy is not a number")
             return
         trial.accuracy = float(result["accuracy"])
-        self._say(f"Trial {number}: early accuracy {trial.accuracy:.3f}", number)
+        self._say(
+            f"Trial {number}: {'supernet' if self.settings.accuracy == SUPERNET else 'early'} accuracy {trial.accuracy:.3f}",
+            number,
+        )
         self._finish_trial_if_complete(trial)
 
     def _finish_trial_if_complete(self, trial: TrialState) -> None:
@@ -344,8 +349,7 @@ class _Search:
             return
         trial.status = "trained"
         trial.reward = feasible_reward(trial.latency_ms, self.settings.latency_ms, trial.accuracy, self.state.baseline)
-        self.state.baseline = next_baseline(self.state.baseline, trial.accuracy)
-        self._say(f"Trial {trial.trial}: reward {trial.reward:+.3f}", trial.trial)
+        self.state.baseline = next_baseline(self.state.baseline, trial.accuracy, self.settings.baseline_decay)
         self._learn(trial)
 
     def _fail_trial(self, trial: TrialState, problem: str) -> None:
@@ -355,10 +359,15 @@ class _Search:
         self._go_on()
 
     def _learn(self, trial: TrialState) -> None:
+        """Tells the strategy what a trial was worth, and the log what that has made of its policy."""
         space = self._space()
         strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
-        strategy.observe(space.decisions(trial.phase, trial.depth), trial.choices, trial.reward or 0.0)
+        decisions, reward = space.decisions(trial.phase, trial.depth), trial.reward or 0.0
+        strategy.observe(decisions, trial.choices, Outcome(reward, trial.accuracy, trial.latency_ms, self.settings.latency_ms))
         self.state.strategy = strategy.to_state()
+        policy = _policy_facts(strategy, decisions, trial.choices)
+        entropy = f"; the policy's entropy is {policy['entropy']:.2f} of {policy['largest_entropy']:.2f} nats" if policy else ""
+        self._say(f"Trial {trial.trial}: reward {reward:+.3f}{entropy}", trial.trial, data={"policy": policy} if policy else {})
         self._go_on()
 
     # ---- the best candidate
@@ -426,6 +435,9 @@ class _Search:
         teacher = architecture_of_fields(self.state.teacher or {})
         return SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
 
+    def _phase_one_trials(self) -> int:
+        return phase_one_trials(self.settings.trials, self.settings.phase_one_share)
+
     def _trial(self, number: int) -> TrialState:
         return self.state.trials[number - 1]
 
@@ -450,8 +462,24 @@ class _Search:
         for command_id in [each for each, command in self.state.pending.items() if command["trial"] == number]:
             self._stop(command_id)
 
-    def _say(self, message: str, trial: int | None = None, level: str = "info") -> None:
-        self.effects.append(Say(message, trial, level))
+    def _say(self, message: str, trial: int | None = None, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
+        self.effects.append(Say(message, trial, level, data or {}))
+
+
+def _policy_facts(strategy: Strategy, decisions: Sequence[Decision], choices: Sequence[int]) -> dict[str, Any]:
+    """How sure the policy is by now, along the decisions of one candidate: what it would choose, given the choices before. Entropies in
+    nats, the largest that of uniform choices. {} of a strategy without probabilities."""
+    probabilities = strategy.probabilities(decisions, choices)
+    if not probabilities:
+        return {}
+    return {
+        "entropy": -sum(each * math.log(each) for options in probabilities for each in options if each > 0),
+        "largest_entropy": sum(math.log(len(decision.options)) for decision in decisions),
+        "decisions": [
+            {"kind": decision.kind, "options": list(decision.options), "probabilities": options, "chosen": choice}
+            for decision, options, choice in zip(decisions, probabilities, choices, strict=True)
+        ],
+    }
 
 
 def fields_of_architecture(architecture: Architecture) -> dict[str, Any]:

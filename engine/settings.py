@@ -18,6 +18,8 @@ from engine.strategies import strategy_names
 LOSSES = ("logits", "hidden", "attention")
 AUTO, MEASURED, PREDICTED = "auto", "measured", "predicted"
 LATENCIES = (AUTO, MEASURED, PREDICTED)
+TRAINED, SUPERNET = "trained", "supernet"
+ACCURACIES = (TRAINED, SUPERNET)
 
 
 def default_task() -> str:
@@ -46,8 +48,11 @@ class Settings:
     precision: str = "fp32"
     threads: int | None = None  # of a measured inference; None: the device's physical cores
     screened: int = 4  # samples compared by predicted latency for each trial; 1: each sample gets its trial, as in CANAO
+    phase_one_share: float = 0.375  # of the trials, which look for the depth; the others for the sizes at that depth
+    baseline_decay: float = 0.8  # of the past in the reward's baseline; the paper gives none, and 8 to 100 trials must move it
     parallel: int = 1  # candidates under way at once; more than one pays off with more than one training worker
-    early_epochs: int = 1  # the early-stage accuracy of CANAO section 3.3
+    accuracy: str = TRAINED  # each candidate for itself, as in CANAO; or supernet: read off networks that all candidates share
+    early_epochs: int = 1  # the early-stage accuracy of CANAO section 3.3; of the supernet: of each of its networks
     final_epochs: int = 3  # of the best candidate, trained to the end
     distil_seconds: int = 90  # for each shared body (one for a depth and hidden size), and for the best one more; cached
     # Of distillation; none: plain fine-tuning (CANAO Table 3 compares the two). "logits" fine-tunes the whole teacher first, which
@@ -67,6 +72,9 @@ class Settings:
         for name in ("trials", "seq_len", "screened", "parallel", "early_epochs", "final_epochs"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} is {value}; give 1 or more")
+        for name in ("phase_one_share", "baseline_decay"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"{name} is {value:g}; give 0 to 1")
         for name in ("seed", "distil_seconds"):
             value = getattr(self, name)
             _require(value >= 0, f"{name} is {value}; give 0 or more")
@@ -74,6 +82,7 @@ class Settings:
         _require_known("strategy", self.strategy, strategy_names())
         _require_known("precision", self.precision, precisions_of(self.device))
         _require_known("latency", self.latency, LATENCIES)
+        _require_known("accuracy", self.accuracy, ACCURACIES)
         for loss in self.losses:
             _require_known("loss", loss, LOSSES)
         for name in ("depths", "hidden_sizes", "ffn_sizes"):

@@ -15,7 +15,6 @@ SMALLEST_HIDDEN_SIZE = 256  # accuracy drops below it (CANAO section 3.3)
 SIZE_STEP = 64  # the kernels' tiles; also the head width of BERT
 DEPTHS_ONE_BY_ONE = 6  # deeper than this, every second depth is offered
 FFN_QUARTERS = (1, 2, 3)  # of the teacher's FFN size, beside the whole
-PHASE_ONE_EIGHTHS = 3  # of the trials look for the depth
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,9 @@ class SearchSpace:
         )
 
 
-def phase_one_trials(trials: int) -> int:
-    """How many of `trials` look for the depth: three eighths, at least one."""
-    return max(1, trials * PHASE_ONE_EIGHTHS // 8)
+def phase_one_trials(trials: int, share: float) -> int:
+    """How many of `trials` look for the depth: a share of them, at least one."""
+    return max(1, int(trials * share))
 
 
 def at_least_as_large(candidate: Architecture, other: Architecture) -> bool:

@@ -1,11 +1,12 @@
 """Ways to choose the next candidate, behind one protocol: propose, observe, and a state that is JSON.
 
-The search hands a strategy the decisions of one candidate (`engine.space.Decision`) and later its reward; what to do with
+The search hands a strategy the decisions of one candidate (`engine.space.Decision`) and later what it was worth; what to do with
 duplicates and with candidates known to be too slow is not the strategy's business (`engine.proposals`).
 """
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
@@ -14,6 +15,32 @@ from data.errors import UsageError
 from engine.space import Decision
 
 GROUP = "pocketformer.strategies"  # of entry points: other packages' strategies
+OURS = {
+    name: EntryPoint(name, where, GROUP)
+    for name, where in (
+        ("reinforce", "engine.controller:Controller"),
+        ("random", "engine.strategies:RandomStrategy"),
+        ("tpe", "engine.tpe:TpeStrategy"),
+        ("nsga2", "engine.nsga2:Nsga2Strategy"),
+        ("evolution", "engine.evolution:Evolution"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a candidate was worth.
+
+    Attributes:
+        reward: CANAO's (`engine.reward`), which the search maximises.
+        accuracy: early-stage; None of a candidate over the limit, which is not trained.
+        latency_ms, limit_ms: of a candidate that is known to be too slow but was not measured, the latency of one that is no larger.
+    """
+
+    reward: float
+    accuracy: float | None = None
+    latency_ms: float | None = None
+    limit_ms: float | None = None
 
 
 class Strategy(Protocol):
@@ -23,8 +50,12 @@ class Strategy(Protocol):
         """The index of an option for each decision."""
         ...
 
-    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], reward: float) -> None:
+    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], outcome: Outcome) -> None:
         """Learns what `choices` were worth."""
+        ...
+
+    def probabilities(self, decisions: Sequence[Decision], choices: Sequence[int]) -> list[list[float]]:
+        """For each decision the probability of each option, given the `choices` before it; [] where there are none to tell."""
         ...
 
     def to_state(self) -> dict[str, Any]:
@@ -35,7 +66,7 @@ class Strategy(Protocol):
 class RandomStrategy:
     """Uniform choices: what any other strategy has to beat."""
 
-    def __init__(self, seed: int = 0, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, options: Mapping[str, int], seed: int = 0, state: Mapping[str, Any] | None = None) -> None:
         self._seed = seed
         self._draws: int = state["draws"] if state else 0
 
@@ -44,37 +75,15 @@ class RandomStrategy:
         self._draws += 1
         return tuple(generator.randrange(len(decision.options)) for decision in decisions)
 
-    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], reward: float) -> None:
+    def observe(self, decisions: Sequence[Decision], choices: Sequence[int], outcome: Outcome) -> None:
         """Nothing is learned."""
+
+    def probabilities(self, decisions: Sequence[Decision], choices: Sequence[int]) -> list[list[float]]:
+        """Always the same: nothing to tell."""
+        return []
 
     def to_state(self) -> dict[str, Any]:
         return {"draws": self._draws}
-
-
-def _reinforce(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
-    from engine.controller import Controller
-
-    return Controller(options, seed, state)
-
-
-def _random(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
-    return RandomStrategy(seed, state)
-
-
-def _tpe(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
-    from engine.tpe import TpeStrategy
-
-    return TpeStrategy(seed, state)
-
-
-def _evolution(options: Mapping[str, int], seed: int, state: Mapping[str, Any] | None) -> Strategy:
-    from engine.evolution import Evolution
-
-    return Evolution(seed, state)
-
-
-Maker = Callable[[Mapping[str, int], int, Mapping[str, Any] | None], Strategy]
-OURS: dict[str, Maker] = {"reinforce": _reinforce, "random": _random, "tpe": _tpe, "evolution": _evolution}
 
 
 def strategy_names() -> tuple[str, ...]:
@@ -88,13 +97,11 @@ def make_strategy(name: str, options: Mapping[str, int], seed: int, state: Mappi
     Raises:
         UsageError: an unknown name, where the message lists the known ones; or another package's strategy that does not load.
     """
-    if name in OURS:
-        return OURS[name](options, seed, state)
-    if name not in _others():
+    if name not in OURS and name not in _others():
         raise UsageError(f"unknown strategy '{name}'; take one of {', '.join(strategy_names())}")
-    found = _others()[name]
+    found = OURS.get(name) or _others()[name]
     try:
-        make: Maker = found.load()
+        make: Callable[[Mapping[str, int], int, Mapping[str, Any] | None], Strategy] = found.load()
     except (ImportError, AttributeError) as error:
         raise UsageError(
             f"strategy '{name}' does not load from {found.value}: {error}; mend its package, or take another"

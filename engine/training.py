@@ -1,5 +1,8 @@
 """Fine-tuning an encoder on a task: AdamW, warm-up and linear decay, batches of like length, the word embeddings frozen.
 
+An elastic encoder is tuned for all its FFN sizes at once (Yu & Huang 2019, "Universally Slimmable Networks"): each step takes the largest,
+the smallest and one drawn by chance, and the smaller two learn the largest one's answers as well as the labels.
+
 The embeddings are the teacher's already; frozen, they spare AdamW two thirds of a small student's parameters, and three layers of
 hidden size 384 still come to 0.854 dev Pearson on STS-B in two epochs (their teacher: 0.863 in one).
 """
@@ -9,10 +12,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from compiler.quiet import ShouldStop, busy
@@ -23,6 +27,7 @@ from engine.encoder import Encoder
 from engine.hardware import mixed_precision, training_device
 from engine.losses import logits_transfer
 from engine.pace import Pace, Progress
+from engine.student import ffn_prefix
 from engine.tokens import Batch, Row, batches_of_rows, batches_of_tokens, collate
 
 BATCH_ROWS = 32
@@ -33,6 +38,7 @@ WEIGHT_DECAY = 0.01
 WARMUP_SHARE = 0.1
 GRADIENT_NORM = 1.0
 LOGITS_WEIGHT = 0.5  # of the teacher's answer; the rest is the label's
+PASSES_OF_ELASTIC = 3  # a step
 BUSY_FLOPS = 100e9  # most work under one `busy()`: under a second on two AVX2 cores
 COUNTERS = ("trained_s", "steps", "samples")  # of a run, kept in its checkpoint
 
@@ -51,11 +57,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast to fine-tune."""
+    """How long and how fast to fine-tune. `ffn_choices`: the FFN sizes of an elastic encoder, ascending; none: it is trained as it is."""
 
     epochs: int
     seed: int
     learning_rate: float = LEARNING_RATE
+    ffn_choices: tuple[int, ...] = ()
 
 
 def train(
@@ -124,7 +131,8 @@ class _Run:
         self.examples = examples
         self.kind = kind
         self.pad = pad
-        self.part_tokens = _busy_tokens(encoder.architecture)
+        self.recipe = recipe
+        self.part_tokens = _busy_tokens(encoder.architecture) // (PASSES_OF_ELASTIC if recipe.ffn_choices else 1)
         self.total_steps = recipe.epochs * -(-len(examples.rows) // BATCH_ROWS)
         encoder.requires_grad_(True)
         encoder.embeddings.word_embeddings.requires_grad_(False)
@@ -169,25 +177,47 @@ class _Run:
         batch = Batch(
             *(tensor.to(self.device) for tensor in collate([self.examples.rows[index] for index in indices], self.pad))
         )
-        with mixed_precision(self.device):
-            outputs = self.encoder(*batch).float()
-        loss = self._loss(outputs, indices) * share
-        loss.backward()
+        labels, theirs = self.examples.labels[indices].to(self.device), self._taught(indices)
+        members, total = self._members(), 0.0
+        for sizes in members:
+            with mixed_precision(self.device):
+                outputs = self._answers(batch, sizes).float()
+            loss = self._loss(outputs, labels, theirs) * share / len(members)
+            loss.backward()
+            total += float(loss.detach())
+            if len(members) > 1 and theirs is None:
+                theirs = outputs.detach()
         self.trained_s += time.perf_counter() - started
-        return float(loss.detach())
+        return total
 
-    def _loss(self, outputs: Tensor, indices: list[int]) -> Tensor:
-        labels = self.examples.labels[indices].to(self.device)
+    def _members(self) -> list[Sequence[int]]:
+        """FFN sizes of the networks that a step trains, the largest first; one network as it is where there is nothing to choose."""
+        largest, choices = self.encoder.architecture.ffn_sizes, self.recipe.ffn_choices
+        if not choices:
+            return [largest]
+        rng = random.Random(f"{self.recipe.seed}/{self.steps}")
+        drawn = [rng.choice([size for size in choices if size <= limit]) for limit in largest]
+        return [largest, [choices[0]] * len(largest), drawn]
+
+    def _answers(self, batch: Batch, ffn_sizes: Sequence[int]) -> Tensor:
+        if tuple(ffn_sizes) == self.encoder.architecture.ffn_sizes:
+            return cast(Tensor, self.encoder(*batch))
+        return cast(Tensor, functional_call(self.encoder, ffn_prefix(dict(self.encoder.named_parameters()), ffn_sizes), batch))
+
+    def _taught(self, indices: list[int]) -> Tensor | None:
+        """The teacher's outputs, as numbers from 0 to 1 where labels are learned so."""
+        theirs = self.examples.teacher_outputs
+        return None if theirs is None else (theirs[indices].to(self.device) - self.low) / self.span
+
+    def _loss(self, outputs: Tensor, labels: Tensor, theirs: Tensor | None) -> Tensor:
         regression = self.kind == "regression"
         if regression:
             loss = functional.mse_loss(outputs[:, 0], (labels - self.low) / self.span)
         else:
             loss = functional.cross_entropy(outputs, labels)
-        if self.examples.teacher_outputs is None:
+        if theirs is None:
             return loss
-        theirs = (self.examples.teacher_outputs[indices].to(self.device) - self.low) / self.span
-        transfer = logits_transfer(outputs, theirs, regression)
-        return (1 - LOGITS_WEIGHT) * loss + LOGITS_WEIGHT * transfer
+        return (1 - LOGITS_WEIGHT) * loss + LOGITS_WEIGHT * logits_transfer(outputs, theirs, regression)
 
     def _schedule(self) -> float:
         warmup = max(1.0, WARMUP_SHARE * self.total_steps)

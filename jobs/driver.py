@@ -100,7 +100,7 @@ def advance(store: Store, run_id: str) -> list[Command]:
             trials=[_row(run_id, trial, state) for trial in state.trials if trial != before.get(trial.trial)],
             commands=commands,
             stop=[each.command_id for each in effects if isinstance(each, Stop)],
-            events=[Note(each.message, each.trial, each.level) for each in effects if isinstance(each, Say)],
+            events=[Note(each.message, each.trial, each.level, each.data) for each in effects if isinstance(each, Say)],
         )
         if committed:
             stopped = {each.command_id for each in effects if isinstance(each, Stop)}

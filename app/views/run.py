@@ -118,6 +118,7 @@ def draw(run_id: str) -> None:
             panels.details(view, shown, source.compiled(run_id, shown.trial), best=best is shown)
     st.subheader("Trials")
     panels.table(view.trials, selected)
+    panels.policy(view)
     st.subheader("Log", help="The newest line is at the top.")
     panels.log(view.events)
     panels.settings(view.run)

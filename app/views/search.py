@@ -11,7 +11,7 @@ from app import catalogue, health, own_file, recent, source, wording
 from app.catalogue import OWN_FILE
 from compiler.targets import precisions_of
 from data.errors import PocketformerError, TaskError, UsageError
-from engine.settings import LOSSES, Settings
+from engine.settings import ACCURACIES, LOSSES, Settings
 from engine.strategies import strategy_names
 
 SAMPLE_ROWS = 4
@@ -40,6 +40,7 @@ FROM_URL: dict[str, Callable[[str], Any]] = {
     "trials": int,
     "strategy": str,
     "precision": str,
+    "accuracy": str,
     "seed": int,
     "text": str,
     **dict.fromkeys(("early_epochs", "final_epochs", "distil_seconds", "seq_len"), int),
@@ -203,21 +204,25 @@ def ask_more(given: Settings, device: str) -> dict[str, Any]:
     with st.expander("Advanced"):
         row = st.columns(2)
         values = {
-            "early_epochs": row[0].number_input(
+            "accuracy": row[0].selectbox(
+                "Accuracy of candidates", *_choice(ACCURACIES, given.accuracy),
+                help="trained: each candidate for itself, as CANAO does. supernet: read in seconds off networks that share their weights.",
+            ),
+            "early_epochs": row[1].number_input(
                 "Early epochs", value=given.early_epochs, min_value=1, step=1, help="Training of each candidate during the search."
             ),
-            "final_epochs": row[1].number_input(
+            "final_epochs": row[0].number_input(
                 "Final epochs", value=given.final_epochs, min_value=1, step=1, help="Training of the best candidate afterwards."
             ),
-            "distil_seconds": row[0].number_input(
+            "distil_seconds": row[1].number_input(
                 "Distillation (s)", value=given.distil_seconds, min_value=0, step=30,
                 help="For the shared body of each depth and hidden size, once; cached.",
             ),
-            "seq_len": row[1].number_input(
+            "seq_len": row[0].number_input(
                 "Sequence length (tokens)", value=given.seq_len, min_value=8, max_value=512, step=16,
                 help="Every latency is for this many tokens.",
             ),
-            "precision": row[0].selectbox(
+            "precision": row[1].selectbox(
                 "Precision", *_choice(precisions_of(device), given.precision),
                 help="Of the compiled model. fp16: matmuls on 16-bit floats. int8: dense layers on 8-bit integers; the final accuracy is the compiled model's own.",
             ),

@@ -1,6 +1,7 @@
 """Runs in every state that the page must show, written into a store through its own functions: what a search would leave."""
 
 import hashlib
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,6 +74,24 @@ def step(
     )
 
 
+def policy_of(number: int) -> dict[str, object]:
+    """What the log has after a trial: phase 1 decides on the depth, phase 2 on the sizes of four layers; ever surer of the last option."""
+    kinds = [("depth", (3, 4, 6))] if number <= 3 else [("hidden", (256, 320, 384)), *[("ffn", (384, 768, 1152, 1536))] * 4]
+    decisions = []
+    for kind, options in kinds:
+        weights = [1.0] * (len(options) - 1) + [1.0 + number]
+        probabilities = [weight / sum(weights) for weight in weights]
+        decisions.append(
+            {"kind": kind, "options": list(options), "probabilities": probabilities, "chosen": number % len(options)}
+        )
+    entropy = -sum(each * math.log(each) for decision in decisions for each in decision["probabilities"])
+    return {
+        "entropy": entropy,
+        "largest_entropy": sum(math.log(len(options)) for _, options in kinds),
+        "decisions": decisions,
+    }
+
+
 def log_of(trials: Sequence[Trial]) -> list[Note]:
     notes = [Note(f"Search for 'stsb' on host within {TARGET_MS:g} ms: 8 trials, teacher minilm, strategy reinforce, seed 0")]
     for each in trials:
@@ -82,6 +101,9 @@ def log_of(trials: Sequence[Trial]) -> list[Note]:
             notes.append(Note(f"Trial {each.trial}: {each.reason}", each.trial, "error" if each.status == "failed" else "info"))
         elif each.accuracy is not None:
             notes.append(Note(f"Trial {each.trial}: early accuracy {each.accuracy:.3f}", each.trial))
+        if each.reward is not None:
+            data = {"policy": policy_of(each.trial)}
+            notes.append(Note(f"Trial {each.trial}: reward {each.reward:+.3f}", each.trial, data=data))
     return notes
 
 

@@ -193,6 +193,15 @@ def test_a_done_run_shows_its_best_model_and_offers_the_bundle(home):
     assert not any(button.label == "Yes, cancel it" for button in app.button)
 
 
+def test_what_the_policy_learned_is_shown_where_the_strategy_has_one(home):
+    label = "What the policy has learned"
+    assert label in [each.label for each in run_page(DONE).expander]
+    import stories
+
+    fresh = run_page(stories.fresh(source.store(), "20261121-098000-none"))
+    assert label not in [each.label for each in fresh.expander]
+
+
 def test_the_trial_in_the_url_is_shown(home):
     text = written(run_page(DONE, trial="3"))
     assert "**Trial 3**" in text

@@ -270,6 +270,15 @@ def test_events_are_numbered_and_read_on(store: Store, run_id: str) -> None:
     assert (last.trial, last.level, last.data) == (4, "warning", {"loss": 2.0})
 
 
+def test_what_the_policy_would_choose_is_found_among_the_log(store: Store, run_id: str) -> None:
+    for trial in range(3):
+        store.log(run_id, f"Trial {trial} begins", trial=trial, data={"kind": "train"})
+        store.log(run_id, f"Trial {trial} ends", trial=trial, data={"policy": {"entropy": 1.0 / (trial + 1)}})
+    assert [event.data["policy"]["entropy"] for event in store.policies(run_id)] == [1.0, 0.5, 1 / 3]
+    assert [event.trial for event in store.policies(run_id, limit=2)] == [1, 2]
+    assert store.policies("another") == []
+
+
 def test_measurements_and_artifacts(store: Store, run_id: str) -> None:
     for median_ms in (2.0, 1.0):
         store.add_measurement(

@@ -9,7 +9,7 @@ import torch
 from data.errors import UsageError
 from engine.controller import Controller
 from engine.space import Decision
-from engine.strategies import RandomStrategy, make_strategy, strategy_names
+from engine.strategies import Outcome, RandomStrategy, make_strategy, strategy_names
 
 DECISIONS = (Decision("hidden", (256, 320, 384)), Decision("ffn", (384, 768)), Decision("ffn", (384, 768)))
 OPTIONS = {"depth": 6, "hidden": 3, "ffn": 2}
@@ -17,8 +17,9 @@ OPTIONS = {"depth": 6, "hidden": 3, "ffn": 2}
 
 def test_starts_near_uniform():
     controller = Controller(OPTIONS, seed=1)
-    entropies = controller.entropy(DECISIONS, (0, 0, 0))
-    assert entropies == pytest.approx([math.log(3), math.log(2), math.log(2)], abs=0.02)
+    probabilities = controller.probabilities(DECISIONS, (0, 0, 0))
+    assert [len(options) for options in probabilities] == [3, 2, 2]
+    assert all(each == pytest.approx(1 / len(options), abs=0.05) for options in probabilities for each in options)
 
 
 @pytest.mark.parametrize("reward", [1.0, -1.0])
@@ -32,7 +33,7 @@ def test_reward_moves_the_probability_of_its_choices(reward):
         return math.prod(options[choice] for options, choice in zip(each, choices, strict=True))
 
     before = likelihood()
-    controller.observe(DECISIONS, choices, reward)
+    controller.observe(DECISIONS, choices, Outcome(reward))
     assert (likelihood() > before) is (reward > 0)
 
 
@@ -43,7 +44,7 @@ def test_gradient_is_the_papers():
     _, steps = policy.walk(DECISIONS, lambda step, _: choices[step])
     probability = torch.stack([step[choice].exp() for step, choice in zip(steps, choices, strict=True)]).prod()
     expected = torch.autograd.grad(probability, policy.start)[0] / probability * -reward
-    controller.observe(DECISIONS, choices, reward)
+    controller.observe(DECISIONS, choices, Outcome(reward))
     assert torch.allclose(policy.start.grad, expected.detach(), atol=1e-7)
 
 
@@ -57,14 +58,14 @@ def test_learns_which_candidates_are_worth_more(target):
     for _ in range(60):
         choices = controller.propose(DECISIONS)
         rewards.append(worth(choices))
-        controller.observe(DECISIONS, choices, rewards[-1])
+        controller.observe(DECISIONS, choices, Outcome(rewards[-1]))
     assert sum(rewards[40:]) / 20 > 0.1  # uniform choices give -0.06
 
 
 def test_a_huge_negative_reward_leaves_the_policy_whole():
     controller = Controller(OPTIONS, seed=0)
     for _ in range(20):
-        controller.observe(DECISIONS, (0, 0, 0), -1e6)
+        controller.observe(DECISIONS, (0, 0, 0), Outcome(-1e6))
     assert all(math.isfinite(p) for each in controller.probabilities(DECISIONS, (0, 0, 0)) for p in each)
 
 
@@ -72,13 +73,13 @@ def test_a_huge_negative_reward_leaves_the_policy_whole():
 def test_state_is_json_and_continues_exactly(name):
     one = make_strategy(name, OPTIONS, seed=5)
     for _ in range(3):
-        one.observe(DECISIONS, one.propose(DECISIONS), 0.7)
+        one.observe(DECISIONS, one.propose(DECISIONS), Outcome(0.7))
     other = make_strategy(name, OPTIONS, seed=5, state=json.loads(json.dumps(one.to_state())))
     for _ in range(3):
         choices = one.propose(DECISIONS)
         assert other.propose(DECISIONS) == choices
-        one.observe(DECISIONS, choices, -0.4)
-        other.observe(DECISIONS, choices, -0.4)
+        one.observe(DECISIONS, choices, Outcome(-0.4))
+        other.observe(DECISIONS, choices, Outcome(-0.4))
     assert other.to_state() == one.to_state()
 
 
@@ -98,7 +99,7 @@ def test_sampling_leaves_torchs_own_generator_alone():
 
 
 def test_random_choices_are_in_range_and_cover_all():
-    strategy = RandomStrategy(seed=0)
+    strategy = RandomStrategy({})
     assert {choices[0] for choices in (strategy.propose(DECISIONS) for _ in range(50))} == {0, 1, 2}
 
 

@@ -4,7 +4,7 @@ from statistics import mean
 
 from engine.evolution import FIRST, POPULATION, Evolution
 from engine.space import Decision
-from engine.strategies import RandomStrategy, Strategy, make_strategy
+from engine.strategies import Outcome, RandomStrategy, Strategy, make_strategy
 
 DECISIONS = [Decision("hidden", (256, 320, 384)), *[Decision("ffn", (384, 768, 1152, 1536))] * 4]
 
@@ -18,13 +18,13 @@ def best_of(strategy: Strategy, trials: int) -> float:
     best = 0.0
     for _ in range(trials):
         choices = strategy.propose(DECISIONS)
-        strategy.observe(DECISIONS, choices, worth(choices))
+        strategy.observe(DECISIONS, choices, Outcome(worth(choices)))
         best = max(best, worth(choices))
     return best
 
 
 def grown(trials: int, seed: int = 0) -> Evolution:
-    strategy = Evolution(seed)
+    strategy = Evolution({}, seed)
     best_of(strategy, trials)
     return strategy
 
@@ -37,10 +37,10 @@ def test_a_child_differs_from_a_parent_in_one_decision():
 
 
 def test_the_oldest_dies_however_good_it_is():
-    strategy = Evolution(0)
-    strategy.observe(DECISIONS, (2, 3, 3, 3, 3), 9.0)
+    strategy = Evolution({}, 0)
+    strategy.observe(DECISIONS, (2, 3, 3, 3, 3), Outcome(9.0))
     for number in range(POPULATION):
-        strategy.observe(DECISIONS, (0, 0, 0, 0, number % 4), 0.1)
+        strategy.observe(DECISIONS, (0, 0, 0, 0, number % 4), Outcome(0.1))
     rewards = [each["reward"] for each in strategy.to_state()["population"]]
     assert rewards == [0.1] * POPULATION
 
@@ -50,7 +50,7 @@ def test_decisions_of_another_depth_have_no_parents_here():
     shorter = DECISIONS[:2]
     assert len(strategy.propose(shorter)) == 2
     for _ in range(POPULATION + 1):
-        strategy.observe(shorter, (0, 0), 0.5)
+        strategy.observe(shorter, (0, 0), Outcome(0.5))
     kinds = [len(each["kinds"]) for each in strategy.to_state()["population"]]
     assert kinds.count(2) == kinds.count(len(DECISIONS)) == POPULATION
 
@@ -62,14 +62,14 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_been():
 
 def test_a_space_of_one_candidate_is_proposed():
     only = [Decision("hidden", (256,)), Decision("ffn", (384,))]
-    strategy = Evolution(0)
+    strategy = Evolution({}, 0)
     for _ in range(FIRST + 1):
-        strategy.observe(only, (0, 0), 0.3)
+        strategy.observe(only, (0, 0), Outcome(0.3))
     assert strategy.propose(only) == (0, 0)
 
 
 def test_it_beats_chance_at_equal_budgets():
-    evolved = mean(best_of(Evolution(seed), 60) for seed in range(20))
-    drawn = mean(best_of(RandomStrategy(seed), 60) for seed in range(20))
+    evolved = mean(best_of(Evolution({}, seed), 60) for seed in range(20))
+    drawn = mean(best_of(RandomStrategy({}, seed), 60) for seed in range(20))
     assert evolved > 0.97
     assert evolved > drawn + 0.03, (evolved, drawn)

@@ -1,7 +1,7 @@
 """Which candidates get a trial: none twice, none that must be too slow, and the enumeration ends where the space does."""
 
 from engine.architecture import PRESETS, Architecture
-from engine.proposals import LARGEST_RESAMPLING, Tried, known_reward, next_proposal, predicted_latency_ms
+from engine.proposals import LARGEST_RESAMPLING, Tried, known_outcome, next_proposal, predicted_latency_ms
 from engine.space import SearchSpace
 
 SPACE = SearchSpace.for_teacher(PRESETS["minilm-l6"])
@@ -19,15 +19,15 @@ class Stubborn:
         self.asked += 1
         return self.choices
 
-    def observe(self, decisions, choices, reward):
-        self.told.append(reward)
+    def observe(self, decisions, choices, outcome):
+        self.told.append(outcome.reward)
 
     def to_state(self):
         return {}
 
 
 def tried(name: str, latency_ms: float | None = None, reward: float | None = None) -> Tried:
-    return Tried(Architecture.parse(name), latency_ms, reward)
+    return Tried(Architecture.parse(name), latency_ms, reward=reward)
 
 
 def test_a_new_candidate_is_the_strategys():
@@ -51,8 +51,8 @@ def test_a_failed_or_running_duplicate_teaches_nothing():
 
 def test_a_larger_candidate_than_one_too_slow_is_known():
     slow = [tried("L3-H384-A12-F384", 6.0, -1.2)]
-    assert known_reward(Architecture.parse("L5-H384-A12-F384"), slow, 5.0) == -1.2
-    assert known_reward(Architecture.parse("L5-H384-A12-F256"), slow, 5.0) is None
+    assert known_outcome(Architecture.parse("L5-H384-A12-F384"), slow, 5.0).reward == -1.2
+    assert known_outcome(Architecture.parse("L5-H384-A12-F256"), slow, 5.0) is None
     strategy = Stubborn(4)
     proposal = next_proposal(SPACE, strategy, 1, None, slow, 5.0)
     assert proposal.architecture.layers < 3
@@ -85,5 +85,5 @@ def test_every_candidate_of_a_small_space_is_found_once():
     space = SearchSpace.for_teacher(PRESETS["minilm-l6"], depths=(2,), hidden_sizes=(384,), ffn_sizes=(384, 768, 1152))
     seen: list[Tried] = []
     while (proposal := next_proposal(space, Stubborn(0, 0, 0), 2, 2, seen, 5.0)) is not None:
-        seen.append(Tried(proposal.architecture, 1.0, 0.1))
+        seen.append(Tried(proposal.architecture, 1.0, reward=0.1))
     assert len({str(each.architecture) for each in seen}) == len(seen) == 9

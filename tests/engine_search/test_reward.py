@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.reward import BASELINE_DECAY, feasible_reward, infeasible_reward, next_baseline
+from engine.reward import feasible_reward, infeasible_reward, next_baseline
 
 
 @pytest.mark.parametrize(("latency_ms", "limit_ms", "reward"), [(10, 5, -2.0), (5.5, 5, -1.1), (50, 5, -10.0)])
@@ -20,5 +20,5 @@ def test_the_first_candidate_has_no_baseline_to_beat():
 
 
 def test_baseline_is_a_moving_average():
-    assert next_baseline(None, 0.6) == 0.6
-    assert next_baseline(0.6, 0.8) == pytest.approx(BASELINE_DECAY * 0.6 + (1 - BASELINE_DECAY) * 0.8)
+    assert next_baseline(None, 0.6, 0.8) == 0.6
+    assert next_baseline(0.6, 0.8, 0.9) == pytest.approx(0.9 * 0.6 + 0.1 * 0.8)

@@ -52,6 +52,27 @@ def test_a_search_ends_with_the_most_accurate_candidate(strategy):
     assert [trial.phase for trial in state.trials] == [1, 1, 1, 2, 2, 2, 2, 2]
 
 
+@pytest.mark.parametrize(("strategy", "told"), [("reinforce", True), ("random", False), ("tpe", False)])
+def test_the_log_has_what_the_policy_would_choose_after_each_trial(strategy, told):
+    world = World()
+    state = world.run(replace(SEARCH, strategy=strategy))
+    assert len(world.policies) == (len(state.trials) if told else 0)
+    for policy, trial in zip(world.policies, state.trials, strict=False):
+        kinds = [each["kind"] for each in policy["decisions"]]
+        assert kinds == (["depth"] if trial.phase == 1 else ["hidden", *["ffn"] * trial.depth])
+        assert [each["chosen"] for each in policy["decisions"]] == trial.choices
+        assert all(sum(each["probabilities"]) == pytest.approx(1) for each in policy["decisions"])
+        assert all(len(each["options"]) == len(each["probabilities"]) for each in policy["decisions"])
+        assert 0 <= policy["entropy"] <= policy["largest_entropy"] + 1e-6
+    if strategy == "reinforce":
+        assert min(policy["entropy"] / policy["largest_entropy"] for policy in world.policies) < 0.99
+
+
+def test_a_larger_share_of_the_trials_looks_for_the_depth():
+    state = World().run(replace(SEARCH, phase_one_share=0.5))
+    assert [trial.phase for trial in state.trials] == [1] * 4 + [2] * 4
+
+
 def test_phase_two_keeps_the_depth_that_phase_one_found():
     state = World().run(SEARCH)
     first = [trial for trial in state.trials if trial.phase == 1 and trial.status == "trained"]

@@ -95,4 +95,4 @@ def test_at_least_as_large(candidate, other, answer):
 
 
 def test_share_of_phase_one():
-    assert [phase_one_trials(trials) for trials in (1, 2, 3, 8, 20)] == [1, 1, 1, 3, 7]
+    assert [phase_one_trials(trials, 0.375) for trials in (1, 2, 3, 8, 20)] == [1, 1, 1, 3, 7]

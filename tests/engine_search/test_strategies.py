@@ -6,7 +6,7 @@ from data.errors import UsageError
 from engine import strategies
 from engine.settings import Settings
 from engine.space import Decision
-from engine.strategies import OURS, make_strategy, strategy_names
+from engine.strategies import OURS, Outcome, make_strategy, strategy_names
 
 DECISIONS = [Decision("depth", (1, 2, 3))]
 MODULE = """class Last:
@@ -16,8 +16,11 @@ MODULE = """class Last:
     def propose(self, decisions):
         return tuple(len(each.options) - 1 for each in decisions)
 
-    def observe(self, decisions, choices, reward):
+    def observe(self, decisions, choices, outcome):
         self.seen += 1
+
+    def probabilities(self, decisions, choices):
+        return []
 
     def to_state(self):
         return {"seen": self.seen}
@@ -43,7 +46,7 @@ def test_another_packages_strategy_is_taken_by_its_name(package):
     assert Settings(strategy="last").strategy == "last"
     strategy = make_strategy("last", {}, 0)
     assert strategy.propose(DECISIONS) == (2,)
-    strategy.observe(DECISIONS, (2,), 1.0)
+    strategy.observe(DECISIONS, (2,), Outcome(1.0))
     assert make_strategy("last", {}, 0, strategy.to_state()).to_state() == {"seen": 1}
 
 
@@ -61,5 +64,5 @@ def test_one_that_does_not_load_is_an_error_of_one_line(package):
 
 
 def test_an_unknown_name():
-    with pytest.raises(UsageError, match="unknown strategy 'best'; take one of reinforce, random, tpe, evolution"):
+    with pytest.raises(UsageError, match="unknown strategy 'best'; take one of reinforce, random, tpe, nsga2, evolution"):
         make_strategy("best", {}, 0)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.architecture import PRESETS, Architecture
 from engine.search import (
@@ -45,6 +46,7 @@ class World:
     queue: list[Do] = field(default_factory=list)
     seen: list[Do] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    policies: list[dict[str, Any]] = field(default_factory=list)  # as the log has them
 
     def answer(self, command: Do) -> Finished:
         if error := self.failing(command):
@@ -76,6 +78,7 @@ class World:
                 self.queue = [command for command in self.queue if command.command_id != effect.command_id]
             elif isinstance(effect, Say):
                 self.said.append(effect.message)
+                self.policies += [effect.data["policy"]] if "policy" in effect.data else []
         return state
 
     def run(

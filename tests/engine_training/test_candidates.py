@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny import PAIRS, TINY, write_model
 
 from compiler.build import build
@@ -17,7 +17,7 @@ from data.errors import Cancelled, ModelError, UsageError
 from engine.architecture import Architecture
 from engine.candidates import evaluate_candidate, export_candidate, score_compiled
 from engine.export import export_reference, reference_model
-from engine.settings import Settings
+from engine.settings import SUPERNET, Settings
 
 pytestmark = pytest.mark.usefixtures("steps_of_100_ms")
 
@@ -56,6 +56,35 @@ def test_early_and_final_accuracy_differ_in_their_rows_and_bodies(settings: Sett
         assert result.outputs == 1
         assert result.weights.is_file()
     assert len(list((tmp_path / "home" / "cache" / "trunks").glob("*/body.safetensors"))) == 2
+
+
+def test_the_supernets_accuracy_takes_no_training_of_the_candidate(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, accuracy=SUPERNET)
+    said: list[str] = []
+
+    def accuracy(name: str, ffn_sizes: tuple[int, ...]) -> float:
+        architecture = replace(STUDENT, ffn_sizes=ffn_sizes)
+        progress = lambda message, fraction, data: said.append(message)  # noqa: E731
+        result = evaluate_candidate(architecture, settings, stage="early", workdir=tmp_path / name, progress=progress)
+        assert result.seconds == 0
+        assert load_file(str(result.weights))["encoder.layer.1.intermediate.dense.bias"].shape == (ffn_sizes[1],)
+        return result.accuracy
+
+    first = accuracy("first", (16, 8))
+    assert any(message.startswith("supernet of 2 layers, hidden size 16: training, epoch 1 of 1") for message in said)
+    monkeypatch.setattr("engine.supernet.train", lambda *_: pytest.fail("the network is tuned once"))
+    assert accuracy("again", (16, 8)) == first
+    assert accuracy("other", (8, 8)) != first
+    assert len(list((tmp_path / "home" / "cache" / "supernets").glob("*/network.safetensors"))) == 1
+
+
+def test_the_supernets_networks_are_of_their_task_and_body(settings: Settings, tmp_path: Path) -> None:
+    for changes in ({}, {"losses": ()}, {"early_epochs": 2}, {"seed": 1}):
+        asked = replace(settings, accuracy=SUPERNET, **changes)
+        evaluate_candidate(STUDENT, asked, stage="early", workdir=tmp_path / str(changes))
+    assert len(list((tmp_path / "home" / "cache" / "supernets").glob("*/network.safetensors"))) == 4
 
 
 def test_a_compiled_candidate_is_scored_itself(settings: Settings, tmp_path: Path, session_home: str) -> None:

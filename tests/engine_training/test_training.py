@@ -13,9 +13,10 @@ from compiler.quiet import never
 from data.errors import Cancelled, TrainingError
 from engine.encoder import Encoder
 from engine.pace import silent
+from engine.student import inherited
 from engine.teacher import Teacher
 from engine.tokens import batches_of_rows, encode
-from engine.training import Examples, Recipe, predict, train
+from engine.training import Examples, Recipe, _Run, predict, train
 
 RECIPE = Recipe(epochs=100, seed=0, learning_rate=1e-4)
 
@@ -57,6 +58,42 @@ def test_a_teacher_can_be_learned_from_alone(same: Examples, tmp_path: Path) -> 
     outputs = predict(encoder, same.rows, 0, never)
     preference = outputs[:, 1] - outputs[:, 0]
     assert preference[right == 1].min() > preference[right == 0].max()
+
+
+def test_an_elastic_encoder_is_tuned_for_all_its_ffn_sizes(same: Examples, tmp_path: Path) -> None:
+    """What it was not tuned for, a cut of it has to lose: the neurons that are left were never asked to do without the others."""
+
+    def errors(choices: tuple[int, ...]) -> list[float]:
+        encoder = _fresh()
+        train(encoder, same, replace(RECIPE, ffn_choices=choices), "regression", 0, tmp_path / f"{choices}", silent, never)
+        found = []
+        for size in (8, 16, 32):
+            part = inherited(replace(TINY, ffn_sizes=(size,) * TINY.layers), encoder.state_dict(), 1, "pair", 0)
+            found.append(float((predict(part, same.rows, 0, never)[:, 0] - same.labels).square().mean()))
+        return found
+
+    elastic, rigid = errors((8, 16, 32)), errors(())
+    assert elastic[0] < rigid[0] / 2
+    assert elastic[1] < rigid[1] / 2
+    assert max(elastic) < 0.5 * float(same.labels.var())
+
+
+def test_what_a_step_of_an_elastic_encoder_trains(same: Examples, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, ffn_choices=(8, 16, 32))
+    run = _Run(_fresh(), same, recipe, "regression", 0, tmp_path / "c")
+    drawn = []
+    for run.steps in range(30):
+        largest, smallest, between = run._members()
+        assert tuple(largest) == TINY.ffn_sizes
+        assert tuple(smallest) == (8,) * TINY.layers
+        drawn.append(tuple(between))
+    assert {size for sizes in drawn for size in sizes} == {8, 16, 32}
+    assert len(set(drawn)) > 20
+    assert run._members() == [
+        largest,
+        smallest,
+        list(between),
+    ]  # by the step's number alone, so that a resumed run goes on alike
 
 
 def test_word_embeddings_stay_as_they_are(same: Examples, tmp_path: Path) -> None:
