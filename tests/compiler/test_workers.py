@@ -32,9 +32,13 @@ def request_(request_of, compiled) -> BuildRequest:
 
 
 def server() -> psutil.Process:
-    """This process's server, which must be there."""
-    (found,) = [child for child in psutil.Process().children() if "compiler.warm_server" in " ".join(child.cmdline())]
-    return found
+    """This process's server, which must be there. One that has just been started has no command line for a moment."""
+    assert settles(lambda: len(servers()) == 1)
+    return servers()[0]
+
+
+def servers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "compiler.warm_server" in " ".join(child.cmdline())]
 
 
 def settles(condition: Callable[[], bool]) -> bool:
