@@ -2,7 +2,7 @@
 
 For each depth and hidden size one body, distilled from the teacher with elastic FFNs (`engine.trunk`), is fine-tuned with elastic FFNs
 too; a candidate takes from it the neurons that its FFN sizes leave, and the head. Nothing of it is trained for itself. LayerNorm keeps
-no statistics of a batch, so nothing has to be calibrated anew, as batch normalisation would (Yu & Huang 2019, section 3.3).
+no statistics of a batch, so nothing has to be calibrated anew, as batch normalisation would (Yu & Huang 2019).
 """
 
 import hashlib
