@@ -5,14 +5,19 @@ from pathlib import Path
 import streamlit as st
 
 from app.guard import shown_plainly
+from app.navigation import PAGES, entries
 
 st.set_page_config(page_title="Pocketformer", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 
+first = entries()[0]
 page = st.navigation(
-    [
-        st.Page("views/search.py", title="Search", icon=":material/travel_explore:", default=True),
-        st.Page("views/run.py", title="Run", icon=":material/scatter_plot:", url_path="run"),
-    ],
+    {
+        section: [
+            st.Page(each.script, title=each.title, icon=each.icon, url_path=each.name, default=each is first) for each in pages
+        ]
+        for section, pages in PAGES.items()
+        if pages
+    },
     position="top",
 )
 with shown_plainly():

@@ -163,7 +163,7 @@ def test_two_searches_started_in_browsers_survive_every_kill_and_end_in_a_downlo
         with tab(browser, timeout_s=60) as first, tab(browser, timeout_s=60) as second, open_store() as store:
             known = {run.run_id for run in store.runs()}
             for page, precision in ((first, "fp32"), (second, "int8")):
-                page.goto(f"{address}/?{form}&precision={precision}")
+                page.goto(f"{address}/search?{form}&precision={precision}")
                 settle(page)
                 page.get_by_role("button", name="Start", exact=True).click()
                 page.wait_for_url("**/run?run=*")

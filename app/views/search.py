@@ -60,7 +60,7 @@ def page() -> None:
 
 
 def prefilled() -> Settings:
-    """The defaults, with what the URL names in their place: `/?task=stsb&latency_ms=4`. A wrong value is left out."""
+    """The defaults, with what the URL names in their place: `/search?task=stsb&latency_ms=4`. A wrong value is left out."""
     settings = Settings()
     for name, kind in FROM_URL.items():
         if name in st.query_params:

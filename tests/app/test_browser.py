@@ -83,7 +83,7 @@ def test_from_the_list_of_runs_to_the_downloaded_bundle(site, browser, tmp_path)
     with tab(browser) as page:
         page.goto(url)
         settle(page)
-        assert page.get_by_role("heading", name="Search").is_visible()
+        assert page.get_by_role("heading", name="Pocketformer").is_visible()
         page.get_by_role("link", name=re.compile("stsb on host")).last.click()
         page.wait_for_url(re.compile(f"run=.*{DONE[-4:]}"))
         settle(page)
@@ -201,5 +201,5 @@ def test_the_first_content_is_there_soon(site, browser):
     with tab(browser) as page:
         began = time.monotonic()
         page.goto(url)
-        page.get_by_role("heading", name="Search").wait_for()
+        page.get_by_role("heading", name="Pocketformer").wait_for()
         assert time.monotonic() - began < 10

@@ -50,6 +50,7 @@ def search_page(**query):
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
     for name, value in query.items():
         app.query_params[name] = value
+    app.switch_page("views/search.py")
     return checked(app.run())
 
 
@@ -279,7 +280,7 @@ def test_the_first_page_needs_nothing_heavy(told):
         "from streamlit.testing.v1 import AppTest\n"
         "app = AppTest.from_file(sys.argv[1], default_timeout=60)\n"
         "app.run()\n"
-        "assert app.title[0].value == 'Search' and not app.exception\n"
+        "assert app.title[0].value == 'Pocketformer' and not app.exception\n"
         f"print(','.join(sorted(set({HEAVY!r}) & set(sys.modules))))\n"
     )
     command = [sys.executable, "-c", script, str(ROOT / "app" / "main.py")]
