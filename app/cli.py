@@ -56,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
     for name, example in (("depths", "2,3,4"), ("hidden-sizes", "256,384"), ("ffn-sizes", "384,768")):
         search.add_argument(f"--{name}", type=_sizes, metavar=example, help=f"the search space's {name.replace('-', ' ')}")
     search.add_argument("--losses", type=_names, metavar="NAMES", help="of distillation: logits,hidden,attention; '' for none")
-    search.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
+    search.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was interrupted or paused; with --trials, to that many in all"
+    )
     search.add_argument("-o", "--output", metavar="FILE", help="also write the bundle here")
 
     show = _add(commands, "show", "layers, parameters, FLOPs and bytes of a model")
@@ -137,6 +139,15 @@ def parser() -> argparse.ArgumentParser:
     trials.add_argument("run_id", metavar="RUN", nargs="?", help="a run; without one, the newest")
     trials.add_argument("--pareto", action="store_true", help="only those that no other beats in accuracy and latency both")
     trials.add_argument("--csv", metavar="FILE", help="write them as CSV")
+
+    runs = _add(commands, "runs", "the newest runs; and pause, resume, extend, cancel or remove one, or drop a candidate of it")
+    runs.add_argument(
+        "action", nargs="?", default="list", choices=("list", "pause", "resume", "extend", "cancel", "drop", "remove")
+    )
+    runs.add_argument("run_id", metavar="RUN", nargs="?", help="a run; without one, the newest")
+    runs.add_argument("--trials", type=int, help="extend: how many trials in all")
+    runs.add_argument("--trial", type=int, help="drop: the candidate's number")
+    runs.add_argument("--reason", default="", help="drop: why; the table of trials shows it")
 
     devices = _add(commands, "devices", "the phones and boards that models can be compiled for")
     devices.add_argument(

@@ -110,6 +110,28 @@ class Artifacts:
         except OSError as error:
             raise self._unreadable(sha256, error) from None
 
+    def remove(self, sha256: str) -> int:
+        """Take an artifact away; its bytes, 0 when it was not there.
+
+        Raises:
+            ArtifactError: it cannot be removed.
+        """
+        path = self._path(sha256)
+        try:
+            size = int(self._files.size(path))
+            self._files.rm(path)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise ArtifactError(f"cannot remove artifact {sha256[:12]} at {self.url}: {_reason(error)}") from None
+        return size
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every artifact kept, by its hash."""
+        found = self._files.find(self._root, detail=True) if self._files.exists(self._root) else {}
+        names = ((path.rsplit("/", 1)[-1], facts["size"]) for path, facts in found.items())
+        return {name: int(size) for name, size in names if _SHA256.fullmatch(name)}
+
     def _path(self, sha256: str) -> str:
         if not _SHA256.fullmatch(sha256):
             raise ArtifactError(f"'{sha256}' is not the SHA-256 of an artifact")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-RUN_STATUSES = ("running", "cancelling", "cancelled", "done", "failed")
+RUN_STATUSES = ("running", "paused", "cancelling", "cancelled", "done", "failed")
 TRIAL_STATUSES = ("proposed", "running", "trained", "over_limit", "failed", "cancelled")
 COMMAND_STATUSES = ("queued", "running", "done", "failed", "stopping", "stopped")
 
@@ -57,7 +57,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Command:
-    """A piece of work that a step of the search asked for. `worker` is who has it, `attempts` how often it was begun."""
+    """A piece of work that a step of the search asked for. `worker` is who has it, `attempts` how often it was begun, `started_at` when
+    last."""
 
     command_id: str
     run_id: str
@@ -70,11 +71,25 @@ class Command:
     heartbeat_at: datetime | None = None
     result: dict[str, Any] | None = None
     error: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
 
     @property
     def over(self) -> bool:
         """Whether nobody will work on this command any more."""
         return self.status in ("done", "failed", "stopped")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked of a run: `kind` and `values` as `engine.control` has them. `seq` counts from 1 within the run."""
+
+    run_id: str
+    seq: int
+    at: datetime
+    kind: str
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)

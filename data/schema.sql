@@ -103,3 +103,31 @@ CREATE TABLE artifacts (
     trial       INTEGER,
     created_at  TIMESTAMP NOT NULL
 );
+
+-- version 2: requests of users, paused runs, when a command was begun
+
+CREATE TABLE requests (
+    run_id     VARCHAR NOT NULL,
+    seq        BIGINT NOT NULL,
+    request_id VARCHAR NOT NULL,
+    "at"       TIMESTAMP NOT NULL,
+    kind       VARCHAR NOT NULL,
+    "values"   JSON NOT NULL,
+    PRIMARY KEY (run_id, seq)
+);
+
+CREATE TABLE runs_with_pause (
+    run_id        VARCHAR PRIMARY KEY,
+    created_at    TIMESTAMP NOT NULL,
+    updated_at    TIMESTAMP NOT NULL,
+    status        VARCHAR NOT NULL CHECK (status IN ('running', 'paused', 'cancelling', 'cancelled', 'done', 'failed')),
+    settings      JSON NOT NULL,
+    state         JSON,
+    state_version INTEGER NOT NULL,
+    error         VARCHAR
+);
+INSERT INTO runs_with_pause SELECT * FROM runs;
+DROP TABLE runs;
+ALTER TABLE runs_with_pause RENAME TO runs;
+
+ALTER TABLE commands ADD COLUMN started_at TIMESTAMP;

@@ -1,8 +1,9 @@
 """The store's longer statements. `$names` are filled in by `data.sql.bind`; rows travel as one JSON array, unfolded by the server."""
 
+from collections.abc import Collection
 from dataclasses import fields
 
-JSON_COLUMNS = frozenset({"settings", "state", "payload", "result", "data"})
+JSON_COLUMNS = frozenset({"settings", "state", "payload", "result", "data", "values"})
 
 # Rows that a step writes are written only while the step's compare-and-swap still holds: see `Store.commit_step`.
 ALIVE = "EXISTS (SELECT 1 FROM runs WHERE run_id = $run AND state_version = $expected)"
@@ -60,11 +61,48 @@ WHERE NOT EXISTS (SELECT 1 FROM events WHERE run_id = $run AND event_id = item.e
 # The version is the guard of all statements before, so it moves last. A step does not take back a cancellation asked for meanwhile.
 END_STEP = """
 UPDATE runs SET state = $state, state_version = $next, error = $error, updated_at = utc_now(),
-                status = CASE WHEN status = 'cancelling' AND $status = 'running' THEN status ELSE $status END
+                settings = coalesce($settings, settings),
+                status = CASE WHEN status = 'cancelling' AND $status IN ('running', 'paused') THEN status ELSE $status END
 WHERE run_id = $run AND state_version = $expected;
 COMMIT;
 SELECT step_id = $step FROM steps WHERE run_id = $run AND version = $next;
 """
+
+# Numbered as events are. Asking for more of a run that is over opens it again; its next step says whether it can go on.
+INSERT_REQUEST = """
+BEGIN;
+INSERT INTO requests BY NAME
+SELECT $run AS run_id, (SELECT coalesce(max(seq), 0) + 1 FROM requests WHERE run_id = $run) AS seq, $id AS request_id, utc_now() AS "at",
+       $kind AS kind, $values AS "values"
+WHERE EXISTS (SELECT 1 FROM runs WHERE run_id = $run) AND NOT EXISTS (SELECT 1 FROM requests WHERE request_id = $id);
+UPDATE runs SET status = 'running', updated_at = utc_now()
+WHERE run_id = $run AND $kind = 'extend' AND status IN ('done', 'failed', 'cancelled');
+COMMIT;
+SELECT 1 FROM runs WHERE run_id = $run;
+"""
+
+ASKED = """
+SELECT DISTINCT run_id FROM runs LEFT JOIN requests USING (run_id)
+WHERE status = 'cancelling' OR (status IN ('running', 'paused') AND seq > coalesce((state->>'requests')::BIGINT, 0))"""
+
+# Nothing goes while a worker has a command of the run; the last statement then finds the run.
+_REMOVABLE = """EXISTS (SELECT 1 FROM runs WHERE run_id = $run AND status IN ('done', 'failed', 'cancelled'))
+AND NOT EXISTS (SELECT 1 FROM commands WHERE run_id = $run AND status IN ('running', 'stopping'))"""
+REMOVE_RUN = f"""
+BEGIN;
+UPDATE measurements SET run_id = NULL, trial = NULL WHERE run_id = $run AND {_REMOVABLE};
+{"".join(f"DELETE FROM {table} WHERE run_id = $run AND {_REMOVABLE};" for table in ("artifacts", "requests", "events", "trials", "steps"))}
+DELETE FROM commands WHERE run_id = $run AND {_REMOVABLE};
+DELETE FROM runs WHERE run_id = $run AND {_REMOVABLE};
+COMMIT;
+SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM runs WHERE run_id = $run);
+"""
+
+# Of all runs, or of one: files listed, and the trained weights that only their command's result names.
+ARTIFACT_HASHES = """
+SELECT sha256 FROM artifacts WHERE $run IS NULL OR run_id = $run
+UNION SELECT result->>'weights_sha256' FROM commands
+WHERE kind = 'final_train' AND (result->>'weights_sha256') IS NOT NULL AND ($run IS NULL OR run_id = $run)"""
 
 PARETO = """
 FROM (
@@ -93,6 +131,6 @@ SELECT $id AS artifact_id, $sha AS sha256, $name AS name, $kind AS kind, $size A
 ON CONFLICT DO NOTHING"""
 
 
-def columns(record: type, without: str = "") -> str:
-    """The columns of a record as a SELECT list; the one named in `without` comes back as NULL."""
-    return ", ".join(f"NULL AS {name}" if name == without else f'"{name}"' for name in (field.name for field in fields(record)))
+def columns(record: type, without: Collection[str] = ()) -> str:
+    """The columns of a record as a SELECT list; those named in `without` come back as NULL."""
+    return ", ".join(f"NULL AS {name}" if name in without else f'"{name}"' for name in (field.name for field in fields(record)))

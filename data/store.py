@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from data import statements
 from data.backend import WAIT_S, Backend
 from data.errors import StoreError
-from data.records import ArtifactRef, Command, Event, EventLike, Measurement, Note, Run, Trial
+from data.records import ArtifactRef, Command, Event, EventLike, Measurement, Note, Request, Run, Trial
 from data.sql import bind
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "EventLike",
     "Measurement",
     "Note",
+    "Request",
     "Run",
     "Store",
     "Trial",
@@ -38,7 +39,7 @@ __all__ = [
 STALE_AFTER_S = 30.0  # a worker that has not been heard of for so long has died
 MOST_ROWS = 10_000
 
-_Record = TypeVar("_Record", Run, Trial, Command, Event, Measurement, ArtifactRef)
+_Record = TypeVar("_Record", Run, Trial, Command, Event, Measurement, ArtifactRef, Request)
 
 
 def open_store(wait_s: float = WAIT_S) -> "Store":
@@ -112,14 +113,16 @@ class Store:
         Raises:
             StoreError: no such run.
         """
-        rows = self._select(Run, "FROM runs WHERE run_id = $run", without="" if with_state else "state", run=run_id)
+        rows = self._select(Run, "FROM runs WHERE run_id = $run", without=() if with_state else ("state",), run=run_id)
         if not rows:
             raise StoreError(f"there is no run '{run_id}' in this store; the page's list of runs shows those there are")
         return rows[0]
 
     def runs(self, limit: int = 50) -> list[Run]:
         """The newest runs first, without their states."""
-        return self._select(Run, "FROM runs ORDER BY created_at DESC, run_id DESC LIMIT $limit", without="state", limit=limit)
+        return self._select(
+            Run, "FROM runs ORDER BY created_at DESC, run_id DESC LIMIT $limit", without=("state",), limit=limit
+        )
 
     def request_cancel(self, run_id: str) -> None:
         """Ask a running search to stop; its next step does so. A run that is over stays as it is.
@@ -128,12 +131,58 @@ class Store:
             StoreError: no such run.
         """
         rows = self._run(
-            "UPDATE runs SET status = 'cancelling', updated_at = utc_now() WHERE run_id = $run AND status = 'running';"
+            "UPDATE runs SET status = 'cancelling', updated_at = utc_now() WHERE run_id = $run AND status IN ('running', 'paused');"
             "SELECT status FROM runs WHERE run_id = $run",
             run=run_id,
         )
         if not rows:
             raise StoreError(f"there is no run '{run_id}' in this store")
+
+    def remove_run(self, run_id: str) -> list[str]:
+        """Forget a run that is over, with its trials, commands, log and requests. Its measurements stay, as facts about the device,
+        under no run.
+
+        Returns:
+            The hashes of the artifacts that no run has any more.
+
+        Raises:
+            StoreError: no such run; it is not over, or a worker still has work of it.
+        """
+        found = self.run(run_id, with_state=False)
+        if not found.over:
+            raise StoreError(f"run {run_id} is {found.status}; cancel it first")
+        kept = self.artifact_hashes(run_id)
+        if not self._run(statements.REMOVE_RUN, run=run_id):
+            raise StoreError(f"a worker still has work of run {run_id}; try again in a minute")
+        return sorted(kept - self.artifact_hashes())
+
+    def artifact_hashes(self, run_id: str | None = None) -> set[str]:
+        """The hashes of all artifacts of a run, or of all runs, trained weights among them."""
+        return {row[0] for row in self._run(statements.ARTIFACT_HASHES, run=run_id)}
+
+    def open_runs(self) -> list[Run]:
+        """The runs that are not over, oldest first, without their states."""
+        query = "FROM runs WHERE status IN ('running', 'paused', 'cancelling') ORDER BY created_at, run_id LIMIT $limit"
+        return self._select(Run, query, without=("state",), limit=MOST_ROWS)
+
+    def ask(self, run_id: str, kind: str, values: Mapping[str, Any] | None = None) -> None:
+        """Keep a user's request, as `engine.control` has them, for the run's next step. 'extend' opens a run that is over.
+
+        Raises:
+            StoreError: no such run.
+        """
+        rows = self._run(statements.INSERT_REQUEST, run=run_id, id=secrets.token_hex(8), kind=kind, values=values or {})
+        if not rows:
+            raise StoreError(f"there is no run '{run_id}' in this store")
+
+    def requests(self, run_id: str, after_seq: int = 0, limit: int = 500) -> list[Request]:
+        """What users asked of a run after the request numbered `after_seq`, oldest first."""
+        query = "FROM requests WHERE run_id = $run AND seq > $after ORDER BY seq LIMIT $limit"
+        return self._select(Request, query, run=run_id, after=after_seq, limit=limit)
+
+    def asked(self) -> list[str]:
+        """The runs of which a user has asked something that no step has taken yet."""
+        return [row[0] for row in self._run(statements.ASKED)]
 
     def commit_step(
         self,
@@ -141,6 +190,7 @@ class Store:
         expected_version: int,
         *,
         state: Mapping[str, Any] | None,
+        settings: Mapping[str, Any] | None = None,
         status: str = "running",
         error: str | None = None,
         trials: Sequence[Trial] = (),
@@ -151,8 +201,8 @@ class Store:
         """One step of a search, whole or not at all, if nobody has committed another since `expected_version`.
 
         Trials are inserted or replaced (their creation time stays); commands that exist are left alone; of the commands named
-        in `stop`, queued ones become 'stopped' and running ones 'stopping'. A step with status 'running' does not take back a
-        cancellation that was asked for meanwhile.
+        in `stop`, queued ones become 'stopped' and running ones 'stopping'. A step with status 'running' or 'paused' does not take
+        back a cancellation that was asked for meanwhile. Without `settings` the run keeps those it has.
 
         Returns:
             False when another process was first: nothing was written, and the run's state is to be read again.
@@ -174,6 +224,7 @@ class Store:
             next=expected_version + 1,
             step=secrets.token_hex(8),
             state=state,
+            settings=settings,
             status=status,
             error=error,
             trials=[asdict(trial) for trial in {trial.trial: trial for trial in trials}.values()],
@@ -209,6 +260,11 @@ class Store:
             limit=limit,
         )
 
+    def timeline(self, run_id: str, limit: int = 400) -> list[Command]:
+        """The commands of a run that were begun last, in that order, without their payloads and results."""
+        query = "FROM commands WHERE run_id = $run AND started_at IS NOT NULL ORDER BY started_at DESC, command_id LIMIT $limit"
+        return self._select(Command, query, without=("payload", "result"), run=run_id, limit=limit)[::-1]
+
     def command(self, command_id: str) -> Command:
         """One command.
 
@@ -227,13 +283,15 @@ class Store:
             worker: a name that no other process has, nor this one after a restart.
 
         Returns:
-            None when somebody has it, or it is over or being stopped.
+            None when somebody has it, it is over or being stopped, or its run is paused.
         """
         rows = self._select(
             Command,
             "FROM commands WHERE command_id = $command AND claim_id = $claim AND status = 'running'",
             before="UPDATE commands SET status = 'running', attempts = attempts + 1, worker = $worker, claim_id = $claim, "
-            f"heartbeat_at = utc_now() WHERE command_id = $command AND {statements.FREE} AND claim_id IS DISTINCT FROM $claim;",
+            "heartbeat_at = utc_now(), started_at = utc_now() "
+            f"WHERE command_id = $command AND {statements.FREE} AND claim_id IS DISTINCT FROM $claim "
+            "AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = commands.run_id AND runs.status = 'paused');",
             command=command_id,
             worker=worker,
             claim=secrets.token_hex(8),
@@ -242,11 +300,12 @@ class Store:
         return rows[0] if rows else None
 
     def heartbeat(self, command_id: str, worker: str) -> bool:
-        """Say that the worker is alive. False: stop now, the command was stopped or taken over by another worker."""
+        """Say that the worker is alive. False: stop now, the command was stopped or taken over by another worker, or its run paused."""
         rows = self._run(
             "UPDATE commands SET heartbeat_at = utc_now() "
             "WHERE command_id = $command AND worker = $worker AND status IN ('running', 'stopping');"
-            "SELECT status FROM commands WHERE command_id = $command AND worker = $worker",
+            "SELECT commands.status FROM commands JOIN runs USING (run_id) "
+            "WHERE command_id = $command AND worker = $worker AND runs.status <> 'paused'",
             command=command_id,
             worker=worker,
         )
@@ -279,10 +338,11 @@ class Store:
         return rows == [(status,)]
 
     def release(self, command_id: str, worker: str) -> None:
-        """Put a command back into the queue, as if it had not been begun: its worker is closing down. Repeating it changes nothing."""
+        """Put a command back into the queue, as if it had not been begun: its worker closes down, or its run is paused. Repeating it
+        changes nothing."""
         self._run(
             "UPDATE commands SET status = 'queued', attempts = greatest(attempts - 1, 0), worker = NULL, claim_id = NULL, "
-            "heartbeat_at = NULL WHERE command_id = $command AND worker = $worker AND status = 'running'",
+            "heartbeat_at = NULL, started_at = NULL WHERE command_id = $command AND worker = $worker AND status = 'running'",
             command=command_id,
             worker=worker,
         )
@@ -403,8 +463,10 @@ class Store:
     def _run(self, script: str, **values: Any) -> list[tuple[Any, ...]]:
         return self._backend.run(bind(script, **values))
 
-    def _select(self, record: type[_Record], query: str, before: str = "", without: str = "", **values: Any) -> list[_Record]:
-        """The records of a query, which begins with FROM; `before` are statements ahead of it, `without` a column left NULL."""
+    def _select(
+        self, record: type[_Record], query: str, before: str = "", without: tuple[str, ...] = (), **values: Any
+    ) -> list[_Record]:
+        """The records of a query, which begins with FROM; `before` are statements ahead of it, `without` columns left NULL."""
         rows = self._run(f"{before} SELECT {statements.columns(record, without)} {query}", **values)
         names = [field.name for field in fields(record)]
         return [record(**{name: _value(name, value) for name, value in zip(names, row, strict=True)}) for row in rows]

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from data.errors import UsageError
 from engine.architecture import Architecture
+from engine.control import Drop, Extend, Pause, Request, Resume
 from engine.proposals import Tried, next_proposal
 from engine.reward import feasible_reward, infeasible_reward, next_baseline
 from engine.settings import PREDICTED, SUPERNET, Settings
@@ -61,7 +62,7 @@ class TrialState:
 
 @dataclass
 class SearchState:
-    """Everything that a search knows. status: running | done | failed | cancelled."""
+    """Everything that a search knows. status: running | paused | done | failed | cancelled."""
 
     run_id: str
     settings: dict[str, Any]
@@ -77,6 +78,8 @@ class SearchState:
     rejected: list[int] = field(default_factory=list)  # trials that were best, but did not become a bundle
     best: int | None = None  # the trial of the bundle
     error: str | None = None
+    requests: int = 0  # number of the user's newest request that was taken
+    finals: int = 0  # how often the best candidate's training was given up for more trials: its commands are new ones then
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -133,7 +136,7 @@ class Say:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-Event = Start | Cancel | Finished
+Event = Start | Cancel | Finished | Request
 Effect = Do | Stop | Say
 
 
@@ -157,6 +160,9 @@ class _Search:
         self.effects: list[Effect] = []
 
     def take(self, event: Event) -> None:
+        if isinstance(event, Request):
+            self._take_request(event)
+            return
         if self.state.status in OVER:
             return
         if isinstance(event, Start):
@@ -218,10 +224,77 @@ class _Search:
             self._stop(command_id)
         self.state.status = status
 
+    # ---- what the user asks
+
+    def _take_request(self, request: Request) -> None:
+        if request.number <= self.state.requests:
+            return
+        self.state.requests = request.number
+        if isinstance(request, Pause):
+            self._pause()
+        elif isinstance(request, Resume):
+            self._resume()
+        elif isinstance(request, Extend):
+            self._extend(request.trials)
+        else:
+            self._drop(request)
+
+    def _pause(self) -> None:
+        if self.state.status == "running":
+            self.state.status = "paused"
+            self._say("Paused: work under way goes back into the queue, where it waits", level="warning")
+
+    def _resume(self) -> None:
+        if self.state.status == "paused":
+            self.state.status = "running"
+            self._say("Resumed")
+            if self.state.stage == "search":
+                self._go_on()
+
+    def _extend(self, trials: int) -> None:
+        """To that many trials in all. A best candidate in its final training waits until the new ones are over."""
+        before = self.settings.trials
+        if trials <= before:
+            return
+        if self.state.status in OVER:
+            if self.state.stage not in ("search", "finalise"):
+                self._say(f"Not extended to {trials} trials: the run ended before its first one", level="warning")
+                return
+            self.state.status, self.state.error = "running", None
+        self.state.settings["trials"] = trials
+        self.settings = Settings.from_dict(self.state.settings)
+        self._say(f"Extended from {before} to {trials} trials")
+        if self.state.stage == "finalise":
+            for command_id in list(self.state.pending):
+                self._stop(command_id)
+            self.state.finals += 1
+            self.state.stage = "search"
+        if self.state.stage == "search":
+            self._go_on()
+
+    def _drop(self, request: Drop) -> None:
+        number = request.trial
+        if self.state.status in OVER or not 1 <= number <= len(self.state.trials):
+            return
+        trial = self._trial(number)
+        if trial.status not in ("running", "trained"):
+            return
+        self._stop_commands_of(number)
+        trial.status, trial.reason = "cancelled", f"dropped by the user{': ' if request.reason else ''}{request.reason}"
+        if self.state.best == number:
+            self.state.best = None
+        self._say(f"Trial {number}: {trial.reason}", number, "warning")
+        if self.state.stage == "search":
+            self._go_on()
+        elif not self.state.pending:
+            self._finalise()
+
     # ---- trials
 
     def _go_on(self) -> None:
         """Proposes while there is room for one more candidate; when all trials are over, takes the best one to its end."""
+        if self.state.status == "paused":
+            return
         while len(self._running()) < self.settings.parallel and len(self.state.trials) < self.settings.trials:
             if not self._propose():
                 break
@@ -379,6 +452,10 @@ class _Search:
             self._fail(self._why_nothing_is_left())
             return
         best = left[0]
+        if best.trial == self.state.best:  # of an extended run: its bundle is there
+            self._end("done")
+            self._say(f"Done: trial {best.trial}, {best.name}, is still the best", best.trial)
+            return
         self._say(f"Best so far is trial {best.trial}, {best.name}: training it to the end", best.trial)
         self._do("final_train", best.trial, {"architecture": best.architecture})
 
@@ -450,7 +527,8 @@ class _Search:
         return sorted(trained, key=lambda trial: (-(trial.accuracy or 0.0), trial.latency_ms))
 
     def _do(self, kind: str, number: int | None, payload: dict[str, Any]) -> None:
-        command_id = ".".join([self.state.run_id, *([] if number is None else [str(number)]), kind])
+        again = [str(self.state.finals)] if self.state.stage == "finalise" and self.state.finals else []
+        command_id = ".".join([self.state.run_id, *([] if number is None else [str(number)]), kind, *again])
         self.state.pending[command_id] = {"kind": kind, "trial": number}
         self.effects.append(Do(command_id, kind, number, payload))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.errors import Cancelled, PocketformerError, StoreError
 from data.store import Command, Note, Run, Store, Trial, new_run_id
+from engine.control import request_of
 from engine.search import (
     Cancel,
     Do,
@@ -95,6 +96,7 @@ def advance(store: Store, run_id: str) -> list[Command]:
             run_id,
             run.state_version,
             state=state.to_json(),
+            settings=state.settings if state.settings != run.settings else None,
             status=state.status,
             error=state.error,
             trials=[_row(run_id, trial, state) for trial in state.trials if trial != before.get(trial.trial)],
@@ -137,6 +139,8 @@ def execute(
             if closing() and not pulse.lost():
                 store.release(command_id, worker)
                 return []
+            # A command that is still to run is so of a paused run: it goes back, and `finish` finds nothing to end.
+            _keep_trying(lambda: store.release(command_id, worker))
             _keep_trying(lambda: store.finish(command_id, worker, stopped=True))
         except PocketformerError as error:
             message = str(error)
@@ -215,9 +219,10 @@ def _news(store: Store, run: Run, state: SearchState) -> list[Event]:
     """What the search has not been told yet."""
     if state.stage == "new":
         return [Start()]
+    asked: list[Event] = [request_of(each.seq, each.kind, each.values) for each in store.requests(run.run_id, state.requests)]
     if run.status == "cancelling":
-        return [Cancel()]
-    return [
+        return [*asked, Cancel()]
+    return asked + [
         Finished(command.command_id, command.status, command.result, command.error)  # type: ignore[arg-type]
         for command in store.commands(run.run_id)
         if command.command_id in state.pending and command.over

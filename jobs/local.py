@@ -10,7 +10,7 @@ from jobs.driver import QUEUES, advance, execute, worker_name
 from jobs.work import WORK, Work
 
 POLL_S = 0.3
-SWEEP_S = 5.0  # between looks for what a worker of `pocketformer serve` has finished, or a user cancelled
+SWEEP_S = 5.0  # between looks for what a worker of `pocketformer serve` has finished
 STALE_AFTER_S = 15.0  # five heartbeats: who resumes a run that was killed should not wait longer
 CLOSING_S = 20.0  # for work to break off when the user interrupts
 
@@ -54,7 +54,7 @@ def run_local(
                     on_event(event)
             if run.over:
                 return store.run(run_id)
-            if run.status == "cancelling" or time.monotonic() - swept_at > SWEEP_S:
+            if run_id in store.asked() or time.monotonic() - swept_at > SWEEP_S:
                 swept_at = time.monotonic()
                 advance(store, run_id)
             closing.wait(poll_s)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from celery import Celery
@@ -62,12 +62,18 @@ class Sweeper:
     def advance_runs(self) -> None:
         """Feeds news that nobody has fed; forgets commands that were to stop and whose worker is dead."""
         self.store.stop_stale(self.stale_after_s)
-        for run in self.store.runs():
-            if not run.over:
-                try:
-                    advance(self.store, run.run_id)
-                except PocketformerError as error:
-                    log.error("run %s does not go on: %s", run.run_id, error)
+        self._advance([run.run_id for run in self.store.open_runs()])
+
+    def advance_asked(self) -> None:
+        """Feeds what users have asked for, which should not wait for the next round of `advance_runs`."""
+        self._advance(self.store.asked())
+
+    def _advance(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            try:
+                advance(self.store, run_id)
+            except PocketformerError as error:
+                log.error("run %s does not go on: %s", run_id, error)
 
 
 def sweep(stop: threading.Event) -> None:
@@ -95,6 +101,8 @@ def sweep(stop: threading.Event) -> None:
             if time.monotonic() - advanced_at >= ADVANCE_EVERY_S:
                 sweeper.advance_runs()
                 advanced_at = time.monotonic()
+            else:
+                sweeper.advance_asked()
             sweeper.send_unclaimed(time.monotonic())
         except StoreError as error:
             log.warning("sweeper: %s", error)

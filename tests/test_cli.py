@@ -54,7 +54,7 @@ def runs_in(home: Path) -> int:
         (("--task", "/nonexistent/file.csv?text=a&label=b"), "/nonexistent/file.csv"),
         (("--depths", "9"), "9"),
         (("--resume", "nosuchrun"), "nosuchrun"),
-        (("--resume", "some", "--trials", "3"), "--resume goes on with the run's own settings; leave --trials away"),
+        (("--resume", "some", "--seed", "3"), "--resume goes on with the run's own settings; leave --seed away"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused_before_anything_is_written(home, capsys, arguments, message):
@@ -216,3 +216,34 @@ def test_help_is_light():
     modules = set(done.stdout.split())
     assert not modules & {"torch", "tvm", "transformers", "datasets", "duckdb", "streamlit", "numpy", "pandas", "celery"}
     assert time.monotonic() - start < 5
+
+
+def test_runs_are_listed_controlled_and_removed(home, capsys):
+    from data.store import open_store
+    from engine.search import initial_state
+    from engine.settings import Settings
+
+    with open_store() as store:
+        store.create_run("r", Settings().to_dict(), initial_state("r", Settings()).to_json())
+    for action, status in (("pause", "paused"), ("resume", "running"), ("extend", "running"), ("cancel", "cancelled")):
+        assert main(["runs", action, "r", *(["--trials", "9"] if action == "extend" else [])]) == 0
+        assert capsys.readouterr().out.strip() == f"run r: {status}"
+    assert main(["runs", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["run_id"], listed["status"], listed["trials"]) == ("r", "cancelled", 9)
+    assert main(["runs", "remove", "r"]) == 0
+    assert "removed" in capsys.readouterr().out
+    assert runs_in(home) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pause",), "give the run"),
+        (("pause", "nosuch"), "there is no run 'nosuch'"),
+        (("remove",), "give the run"),
+    ],
+)
+def test_a_wrong_run_is_told_in_one_line(home, capsys, arguments, message):
+    assert main(["runs", "--json", *arguments]) != 0
+    assert message in said(capsys)

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in Settings.names() if getattr(args, name, None) is not None}
-    if args.resume and given:
-        raise UsageError(f"--resume goes on with the run's own settings; leave --{', --'.join(given).replace('_', '-')} away")
+    fixed = [name for name in given if name != "trials"]
+    if args.resume and fixed:
+        raise UsageError(f"--resume goes on with the run's own settings; leave --{', --'.join(fixed).replace('_', '-')} away")
     settings = None if args.resume else Settings.from_dict(given)
     from data.store import open_store
     from jobs.driver import start_run
     from jobs.local import run_local
 
     with open_store() as store:
-        run_id = store.run(args.resume).run_id if settings is None else start_run(store, settings)
+        run_id = _taken_up(store, args.resume, args.trials) if settings is None else start_run(store, settings)
         progress = Progress()
         progress.log(f"run {run_id}; if it is interrupted: pocketformer search --resume {run_id}")
         try:
@@ -45,6 +46,21 @@ def render(result: dict[str, Any]) -> str:
         f"{render_trials(result['trials'])}\n\nbest: {best['architecture']}, {best['latency_ms']:.2f} ms "
         f"({latency_facts(best)}), accuracy {best['final_accuracy']:.4f}\nbundle: {result['bundle']}"
     )
+
+
+def _taken_up(store: "Store", run_id: str, trials: int | None) -> str:
+    """A run to go on with, after a pause too, and to that many trials in all.
+
+    Raises:
+        UsageError: it has as many already.
+    """
+    from app.commands.runs import extend
+
+    if trials is not None:
+        extend(store, run_id, trials)
+    if store.run(run_id, with_state=False).status == "paused":
+        store.ask(run_id, "resume")
+    return run_id
 
 
 def _show(progress: Progress, event: "Event") -> None:

@@ -45,3 +45,18 @@ def test_own_schema_is_numbered_from_one() -> None:
     connection = duckdb.connect()
     migrate(connection)
     assert {"runs", "trials", "commands", "events", "measurements", "artifacts"} <= set(tables(connection))
+
+
+def test_runs_of_the_first_version_are_kept_and_may_be_paused() -> None:
+    connection = duckdb.connect()
+    first = f"-- version 1: first{versions(schema_text())[0][1]}"
+    migrate(connection, first)
+    row = "('r', utc_now(), utc_now(), 'done', '{}', '{}', 3, 'an error')"
+    connection.execute(f"INSERT INTO runs VALUES {row}")
+    migrate(connection)
+    assert connection.execute("SELECT run_id, status, state_version, error FROM runs").fetchall() == [
+        ("r", "done", 3, "an error")
+    ]
+    connection.execute("UPDATE runs SET status = 'paused'")
+    with pytest.raises(duckdb.ConstraintException):
+        connection.execute("UPDATE runs SET status = 'asleep'")

@@ -11,7 +11,7 @@ from data.backend import _keyboard_interrupts
 from data.errors import StoreError
 from data.store import ArtifactRef, Command, Measurement, Note, Store, Trial, new_run_id, open_store
 
-TABLES = ("runs", "steps", "trials", "commands", "events", "measurements", "artifacts")
+TABLES = ("runs", "steps", "trials", "commands", "events", "measurements", "artifacts", "requests")
 
 
 @pytest.fixture(scope="module", params=["file", "quack"])
@@ -298,3 +298,66 @@ def test_what_duckdb_says_of_a_keyboard_interrupt_is_one_again():
         raise RuntimeError("Query interrupted")
     with pytest.raises(RuntimeError, match="another"), _keyboard_interrupts():
         raise RuntimeError("another")
+
+
+def test_requests_are_numbered_and_kept_until_a_step_has_taken_them(store: Store, run_id: str) -> None:
+    store.ask(run_id, "pause")
+    store.ask(run_id, "drop", {"trial": 1, "reason": "O'Neill"})
+    assert [(each.seq, each.kind, each.values) for each in store.requests(run_id)] == [
+        (1, "pause", {}),
+        (2, "drop", {"trial": 1, "reason": "O'Neill"}),
+    ]
+    assert [each.seq for each in store.requests(run_id, after_seq=1)] == [2]
+    assert store.asked() == [run_id]
+    store.commit_step(run_id, 1, state={"requests": 2})
+    assert store.asked() == []
+    with pytest.raises(StoreError, match="there is no run 'nothing'"):
+        store.ask("nothing", "pause")
+
+
+def test_a_paused_run_gives_no_work_and_its_workers_are_told(store: Store, run_id: str) -> None:
+    first, second = f"{run_id}/0/train", f"{run_id}/1/train"
+    store.claim(first, "w1")
+    store.commit_step(run_id, 1, state={}, status="paused")
+    assert not store.run(run_id).over
+    assert store.unclaimed(stale_after_s=0) == []
+    assert store.claim(second, "w2") is None
+    assert not store.heartbeat(first, "w1")
+    store.release(first, "w1")
+    store.commit_step(run_id, 2, state={}, status="running")
+    assert [command.trial for command in store.unclaimed()] == [0, 1]
+
+
+def test_a_paused_run_can_be_cancelled_and_a_pause_does_not_take_that_back(store: Store, run_id: str) -> None:
+    store.commit_step(run_id, 1, state={}, status="paused")
+    store.request_cancel(run_id)
+    assert store.asked() == [run_id]
+    store.commit_step(run_id, 2, state={}, status="paused")
+    assert store.run(run_id).status == "cancelling"
+
+
+def test_asking_for_more_opens_a_run_that_is_over(store: Store, run_id: str) -> None:
+    store.commit_step(run_id, 1, state={}, status="done")
+    assert store.open_runs() == []
+    store.ask(run_id, "pause")
+    assert store.run(run_id).over
+    store.ask(run_id, "extend", {"trials": 20})
+    assert [run.run_id for run in store.open_runs()] == [run_id]
+
+
+def test_a_step_may_change_the_settings(store: Store, run_id: str) -> None:
+    store.commit_step(run_id, 1, state={})
+    assert store.run(run_id).settings == {"latency_ms": 5.0}
+    store.commit_step(run_id, 2, state={}, settings={"latency_ms": 5.0, "trials": 20})
+    assert store.run(run_id).settings["trials"] == 20
+
+
+def test_a_command_knows_when_it_was_queued_begun_and_ended(store: Store, run_id: str) -> None:
+    command_id = f"{run_id}/0/train"
+    assert store.command(command_id).started_at is None
+    store.claim(command_id, "w1")
+    store.finish(command_id, "w1", {})
+    command = store.command(command_id)
+    assert command.created_at <= command.started_at <= command.finished_at
+    assert [each.command_id for each in store.timeline(run_id)] == [command_id]
+    assert store.timeline(run_id)[0].result is None

@@ -165,6 +165,51 @@ def test_cancelling_stops_the_work_under_way(store: Store, state_folder: Path, m
     assert {trial.status for trial in store.trials(run_id)} == {"cancelled"}
 
 
+def test_a_pause_frees_the_worker_and_puts_its_work_back(store: Store, state_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("QUICK_WORK_S", "30")
+    monkeypatch.setattr("jobs.pulse.HEARTBEAT_S", 0.05)
+    run_id = begin(store)
+    (prepare,) = advance(store, run_id)
+    execute(store, prepare.command_id, "w", work=WORK)
+    train = next(command for command in store.commands(run_id) if command.kind == "train")
+    worker = threading.Thread(target=execute, args=(store, train.command_id, "w"), kwargs={"work": WORK})
+    worker.start()
+    while not traced(state_folder):
+        pass
+    store.ask(run_id, "pause")
+    advance(store, run_id)
+    worker.join(10)
+    assert not worker.is_alive()
+    train = store.command(train.command_id)
+    assert (store.run(run_id).status, train.status, train.attempts) == ("paused", "queued", 0)
+    assert store.unclaimed() == []
+    monkeypatch.setenv("QUICK_WORK_S", "0")
+    store.ask(run_id, "resume")
+    carry_out(store, run_id)
+    check_done(store, run_id)
+
+
+def test_a_run_that_is_done_goes_on_with_more_trials(store: Store):
+    run_id = begin(store)
+    carry_out(store, run_id)
+    store.ask(run_id, "extend", {"trials": 6})
+    carry_out(store, run_id)
+    assert store.run(run_id).settings["trials"] == 6
+    assert (store.run(run_id).status, len(store.trials(run_id))) == ("done", 6)
+
+
+def test_a_dropped_candidate_has_its_reason(store: Store):
+    run_id = begin(store)
+    (prepare,) = advance(store, run_id)
+    execute(store, prepare.command_id, "w", work=WORK)
+    store.ask(run_id, "drop", {"trial": 1, "reason": "too wide"})
+    advance(store, run_id)
+    assert (store.trials(run_id)[0].status, store.trials(run_id)[0].reason) == ("cancelled", "dropped by the user: too wide")
+    assert {command.status for command in store.commands(run_id) if command.trial == 1} == {"stopped"}
+    carry_out(store, run_id)
+    assert store.run(run_id).status == "done"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -102,3 +102,11 @@ def test_after_claim_and_loss_the_pause_starts_anew(store: Store, sweeper: Sweep
     sweeper.send_unclaimed(FIRST_RESEND_S + 2)
     assert post.sent == ["prepare"] * 3
     execute(store, prepare.command_id, "w", work=WORK)
+
+
+def test_what_a_user_asks_is_fed_at_once(store: Store, sweeper: Sweeper):
+    run_id = begin(store)
+    advance(store, run_id)
+    store.ask(run_id, "pause")
+    sweeper.advance_asked()
+    assert (store.run(run_id).status, store.asked()) == ("paused", [])
