@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from app import theme, wording
 from app.theme import Ink, Look
+from data.explore import Point
 from data.records import Trial
 
 HEIGHT_PX = 460
@@ -68,14 +69,18 @@ def pareto_figure(
     return figure
 
 
-def look_of(trial: Trial) -> Look:
+def look_of(trial: Trial | Point) -> Look:
     """How a trial is drawn and called, from its status."""
+    return look_of_status(trial.status)
+
+
+def look_of_status(status: str) -> Look:
     return {
         "trained": theme.TRAINED,
         "over_limit": theme.OVER_LIMIT,
         "failed": theme.FAILED,
         "cancelled": theme.CANCELLED,
-    }.get(trial.status, theme.ACTIVE)
+    }.get(status, theme.ACTIVE)
 
 
 def _add_front(figure: go.Figure, front: Sequence[Trial], end_ms: float, ink: Ink) -> None:

@@ -23,7 +23,11 @@ PAGES: dict[str, tuple[Entry, ...]] = {  # by section; "": beside the sections, 
         Entry("search", "Search", ":material/travel_explore:"),
         Entry("run", "Run", ":material/scatter_plot:"),
     ),
-    "Understand": (),
+    "Understand": (
+        Entry("explore", "Explore", ":material/query_stats:"),
+        Entry("space", "Design space", ":material/tune:"),
+        Entry("compare", "Compare", ":material/compare_arrows:"),
+    ),
     "Ship": (),
     "Set up": (),
 }

@@ -131,3 +131,13 @@ DROP TABLE runs;
 ALTER TABLE runs_with_pause RENAME TO runs;
 
 ALTER TABLE commands ADD COLUMN started_at TIMESTAMP;
+
+-- version 3: an architecture's sizes as columns, so that trials can be filtered and grouped by them without reading their names again
+
+CREATE MACRO ffn_mean_of(written) AS list_avg(TRY_CAST(string_split(regexp_extract(written, '-F([\d,]+)', 1), ',') AS INTEGER[]));
+CREATE MACRO size_of(written, letter) AS TRY_CAST(regexp_extract(written, '(^|-)' || letter || '(\d+)', 2) AS INTEGER);
+
+ALTER TABLE trials ADD COLUMN layers INTEGER;
+ALTER TABLE trials ADD COLUMN hidden_size INTEGER;
+ALTER TABLE trials ADD COLUMN ffn_mean DOUBLE; -- mean FFN size of its layers
+UPDATE trials SET layers = size_of(architecture, 'L'), hidden_size = size_of(architecture, 'H'), ffn_mean = ffn_mean_of(architecture);

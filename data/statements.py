@@ -20,7 +20,8 @@ INSERT INTO steps SELECT $run, $next, $step, utc_now() WHERE {ALIVE} ON CONFLICT
 UPSERT_TRIALS = f"""
 INSERT INTO trials BY NAME
 SELECT item.*, $run AS run_id, utc_now() AS created_at,
-       CASE WHEN item.status IN ('trained', 'over_limit', 'failed', 'cancelled') THEN utc_now() END AS finished_at
+       CASE WHEN item.status IN ('trained', 'over_limit', 'failed', 'cancelled') THEN utc_now() END AS finished_at,
+       size_of(item.architecture, 'L') AS layers, size_of(item.architecture, 'H') AS hidden_size, ffn_mean_of(item.architecture) AS ffn_mean
 FROM (SELECT unnest(from_json($trials, '[{{"trial": "INTEGER", "phase": "INTEGER", "architecture": "VARCHAR", "status": "VARCHAR",
       "latency_ms": "DOUBLE", "latency_p10_ms": "DOUBLE", "latency_p90_ms": "DOUBLE", "latency_source": "VARCHAR", "accuracy": "DOUBLE",
       "final_accuracy": "DOUBLE", "reward": "DOUBLE", "reason": "VARCHAR", "parameters": "BIGINT", "flops": "BIGINT"}}]')) AS item)
@@ -30,6 +31,7 @@ ON CONFLICT (run_id, trial) DO UPDATE SET
     latency_p10_ms = excluded.latency_p10_ms, latency_p90_ms = excluded.latency_p90_ms, latency_source = excluded.latency_source,
     accuracy = excluded.accuracy, final_accuracy = excluded.final_accuracy, reward = excluded.reward, reason = excluded.reason,
     parameters = excluded.parameters, flops = excluded.flops,
+    layers = excluded.layers, hidden_size = excluded.hidden_size, ffn_mean = excluded.ffn_mean,
     finished_at = CASE WHEN excluded.finished_at IS NULL THEN NULL ELSE coalesce(trials.finished_at, excluded.finished_at) END;
 """
 

@@ -460,6 +460,10 @@ class Store:
 
     # Scripts
 
+    def query(self, script: str, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a reading script of this package's own modules (`data.explore`); `values` fill its `$names`."""
+        return self._run(script, **values)
+
     def _run(self, script: str, **values: Any) -> list[tuple[Any, ...]]:
         return self._backend.run(bind(script, **values))
 

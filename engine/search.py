@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from data.errors import UsageError
+from data.errors import ModelError, UsageError
 from engine.architecture import Architecture
 from engine.control import Drop, Extend, Pause, Request, Resume
 from engine.proposals import Tried, next_proposal
@@ -204,9 +204,23 @@ class _Search:
             f"Teacher {space.teacher}: {_listed(space.depths)} layers, hidden size {_listed(space.hidden_sizes)}, "
             f"FFN size {_listed(space.ffn_sizes)} of each layer"
         )
+        if self.settings.architecture:
+            self._try_the_one(space)
+            return
         trials = self.settings.trials
         self._say(f"Phase 1: the number of layers, in {self._phase_one_trials()} of {trials} trials")
         self._go_on()
+
+    def _try_the_one(self, space: SearchSpace) -> None:
+        """The architecture that was asked for gets the only trial: nothing is searched."""
+        try:
+            architecture = Architecture.parse(self.settings.architecture)
+            space.check(architecture)
+        except (ModelError, UsageError) as error:
+            self._fail(str(error))
+            return
+        self.state.phase = 2
+        self._begin_trial(2, (), space.sized(architecture.hidden_size, architecture.ffn_sizes))  # with the teacher's vocabulary
 
     def _cancel(self) -> None:
         for trial in self._running():
@@ -295,7 +309,8 @@ class _Search:
         """Proposes while there is room for one more candidate; when all trials are over, takes the best one to its end."""
         if self.state.status == "paused":
             return
-        while len(self._running()) < self.settings.parallel and len(self.state.trials) < self.settings.trials:
+        wanted = 1 if self.settings.architecture else self.settings.trials
+        while len(self._running()) < self.settings.parallel and len(self.state.trials) < wanted:
             if not self._propose():
                 break
         if not self._running():
@@ -433,6 +448,9 @@ class _Search:
 
     def _learn(self, trial: TrialState) -> None:
         """Tells the strategy what a trial was worth, and the log what that has made of its policy."""
+        if self.settings.architecture:
+            self._go_on()
+            return
         space = self._space()
         strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
         decisions, reward = space.decisions(trial.phase, trial.depth), trial.reward or 0.0

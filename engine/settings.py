@@ -61,6 +61,7 @@ class Settings:
     depths: tuple[int, ...] = ()  # the search space; nothing: derived from the teacher (`engine.space`)
     hidden_sizes: tuple[int, ...] = ()
     ffn_sizes: tuple[int, ...] = ()
+    architecture: str = ""  # this one and no other: nothing is searched, it is trained to the end, compiled and packed
 
     def __post_init__(self) -> None:
         for name in ("task", "teacher", "device"):

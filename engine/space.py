@@ -7,6 +7,7 @@ A student narrower than its teacher keeps the teacher's embeddings and projects 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from data.errors import UsageError
 from engine.architecture import Architecture
@@ -91,8 +92,30 @@ class SearchSpace:
     def architecture(self, phase: int, choices: Sequence[int]) -> Architecture:
         """The candidate of `choices`: for each of `decisions(phase, …)` the index of its option."""
         if phase == 1:
-            return self._sized(self.hidden_sizes[-1], (self.reference_ffn_size,) * self.depths[choices[0]])
-        return self._sized(self.hidden_sizes[choices[0]], tuple(self.ffn_sizes[choice] for choice in choices[1:]))
+            return self.sized(self.hidden_sizes[-1], (self.reference_ffn_size,) * self.depths[choices[0]])
+        return self.sized(self.hidden_sizes[choices[0]], tuple(self.ffn_sizes[choice] for choice in choices[1:]))
+
+    def drawn(self, random: Random) -> Architecture:
+        """One architecture by chance: depth, hidden size and each layer's FFN size, every option as likely as the others."""
+        depth = random.choice(self.depths)
+        return self.sized(random.choice(self.hidden_sizes), tuple(random.choice(self.ffn_sizes) for _ in range(depth)))
+
+    def check(self, architecture: Architecture) -> None:
+        """
+        Raises:
+            UsageError: no student of the teacher can have these sizes; the message says which it could.
+        """
+        teacher, name = self.teacher, "architecture"
+        _check_at_most(name, (architecture.layers,), teacher.layers, "number of layers")
+        _check_at_most(name, (architecture.hidden_size,), teacher.hidden_size, "hidden size")
+        _check_at_most(name, architecture.ffn_sizes, max(teacher.ffn_sizes), "FFN size")
+        if architecture.hidden_size % teacher.head_size:
+            raise UsageError(
+                f"hidden size {architecture.hidden_size} is not a multiple of the teacher's head width {teacher.head_size}"
+            )
+        known = self.sized(architecture.hidden_size, architecture.ffn_sizes)
+        if str(known) != str(architecture):
+            raise UsageError(f"{architecture} is no student of {teacher}; write {known}")
 
     def smallest_choices(self, phase: int, depth: int | None = None) -> tuple[int, ...]:
         return (0,) * len(self.decisions(phase, depth))
@@ -121,7 +144,8 @@ class SearchSpace:
                         met.add(larger)
                         waiting.append(larger)
 
-    def _sized(self, hidden_size: int, ffn_sizes: tuple[int, ...]) -> Architecture:
+    def sized(self, hidden_size: int, ffn_sizes: tuple[int, ...]) -> Architecture:
+        """The teacher's student with these sizes, whether or not they are among the options."""
         width = self.teacher.embedding_size or self.teacher.hidden_size
         return replace(
             self.teacher,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.errors import Cancelled, PocketformerError, StoreError
 from data.store import Command, Note, Run, Store, Trial, new_run_id
+from engine.architecture import Architecture
 from engine.control import request_of
 from engine.search import (
     Cancel,
@@ -184,7 +185,9 @@ def checked(settings: Settings) -> Settings:
     if settings.teacher not in teacher_names() and HUB_ID.fullmatch(settings.teacher):
         return settings  # its download belongs to a worker: the first command
     teacher = teacher_architecture(settings.teacher)
-    SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
+    space = SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
+    if settings.architecture:
+        space.check(Architecture.parse(settings.architecture))
     return settings
 
 

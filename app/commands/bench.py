@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.models import BundledModel, Figures, check_batch
 from app.terminal import Progress, table
 from compiler.bundle import Bundle, read_bundle
-from compiler.devices import HOST, check_measurable
+from compiler.devices import HOST, check_measurable, split_serial
 from data.errors import MeasureError, UsageError
 from data.home import subfolder
 from engine.architecture import DEFAULT_SEQ_LEN
@@ -49,7 +49,10 @@ def run(args: Namespace) -> dict[str, Any]:
         )
         progress.close()
         kernels = _profile(folder, args, seq_lens[-1]) if args.profile else None
-    return {**_result(args, architecture, seq_lens, rounds), "kernels": kernels}
+    result = {**_result(args, architecture, seq_lens, rounds), "kernels": kernels}
+    if kernels and args.fusion == "lp":
+        _keep_profile(result, args)
+    return result
 
 
 def render(result: dict[str, Any]) -> str:
@@ -142,6 +145,16 @@ def _profile(folder: Path, args: Namespace, tokens: int) -> list[dict[str, Any]]
         {"name": block["name"], "us": us, "gflops": block["flops_after"] / us / 1e3 if whole else None}
         for block, us in zip(plan["blocks"], calls_us, strict=True)
     ]
+
+
+def _keep_profile(result: dict[str, Any], args: Namespace) -> None:
+    """For the Compare page. Of an emulated phone there is nothing to keep: its time is no latency."""
+    from compiler.profiles import Profile, keep
+
+    if result["latency_source"] == "measured":
+        calls = [(each["name"], each["us"]) for each in result["kernels"]]
+        facts = (result["architecture"], split_serial(args.device)[0], args.precision, result["seq_len"], result["threads"])
+        keep(Profile(*facts, result["latency_ms"]["median"], calls))
 
 
 def _check_made_for(device: str, bundle: Bundle, path: str) -> None:

@@ -62,16 +62,16 @@ def by_calibration(
     calibration: Calibration | None, device: str, works: Sequence[Work], machine: Machine, fusion: str, precision: str
 ) -> Prediction:
     """As `predict`, by a calibration of the caller's; None: by none."""
-    parameters, half_width, basis = _expectation(calibration, device, machine, fusion, precision)
+    parameters, half_width, basis = expectation(calibration, device, machine, fusion, precision)
     latency_ms = float(latencies_ms(parameters, cases_of([(works, machine)]))[0])
     factor = math.exp(half_width)
     return Prediction(latency_ms, latency_ms / factor, latency_ms * factor, machine.target, machine.threads, len(works), basis)
 
 
-def _expectation(
+def expectation(
     calibration: Calibration | None, device: str, machine: Machine, fusion: str, precision: str
 ) -> tuple[Parameters, float, str]:
-    """Parameters, half-width of the interval in logarithms, and why."""
+    """Parameters, half-width of the interval in logarithms, and one line on what they rest on."""
     parameters, spread = expected(machine.target)
     if calibration is None:
         return (

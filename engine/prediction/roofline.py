@@ -63,18 +63,22 @@ class Cases:
     machine: np.ndarray  # (cases, 5): one_gflops, speedup, function_gops, memory_gb_s, cache_gb_s
 
 
-def cases_of(pairs: Sequence[tuple[Sequence[Work], Machine]]) -> Cases:
-    """Side by side, ready for `latencies_ms`."""
+def cases_of(pairs: Sequence[tuple[Sequence[Work], Machine]], resident: Sequence[bool] | None = None) -> Cases:
+    """Side by side, ready for `latencies_ms`.
+
+    Args:
+        resident: of each, whether its weights stay in the caches; None: told from their size.
+    """
     equal = {id(works): Counter(works) for works, _ in pairs}  # many cases may share their kernels
     counted = [equal[id(works)] for works, _ in pairs]
     shape = (len(pairs), max(map(len, counted), default=0))
     arrays = {name: np.zeros(shape) for name in ("calls", "gflops", "functions", "memory_gb", "cache_gb")}
     kind = np.full(shape, ATTENTION)
     for row, ((works, machine), counts) in enumerate(zip(pairs, counted, strict=True)):
-        resident = sum(work.weight_bytes for work in works) <= machine.cache_bytes
+        stay = stays_resident(works, machine) if resident is None else resident[row]
         for column, (work, calls) in enumerate(counts.items()):
             stays = work.activation_bytes <= machine.cache_bytes
-            cached = work.weight_bytes * resident + work.activation_bytes * stays
+            cached = work.weight_bytes * stay + work.activation_bytes * stays
             arrays["calls"][row, column] = calls
             arrays["gflops"][row, column] = work.flops / 1e9
             arrays["functions"][row, column] = work.functions / 1e9
@@ -88,8 +92,18 @@ def cases_of(pairs: Sequence[tuple[Sequence[Work], Machine]]) -> Cases:
     return Cases(kind=kind, machine=np.array(facts).reshape(-1, 5), **arrays)
 
 
+def stays_resident(works: Sequence[Work], machine: Machine) -> bool:
+    """Whether a model's weights fit the caches together, so that no inference reads them from memory again."""
+    return sum(work.weight_bytes for work in works) <= machine.cache_bytes
+
+
 def latencies_ms(parameters: Parameters, cases: Cases) -> np.ndarray:
     """Milliseconds of each case, (cases,)."""
+    return kernel_times_ms(parameters, cases).sum(axis=1)
+
+
+def kernel_times_ms(parameters: Parameters, cases: Cases) -> np.ndarray:
+    """Milliseconds that each kernel takes with all its calls, (cases, kernels)."""
     one, speedup, function_rate, memory_rate, cache_rate = (column[:, None] for column in cases.machine.T)
     share = np.array([parameters.linear, parameters.linear_int8, parameters.attention])[cases.kind]
     shared_out = 1 / (parameters.serial + (1 - parameters.serial) / speedup)
@@ -98,4 +112,4 @@ def latencies_ms(parameters: Parameters, cases: Cases) -> np.ndarray:
     from_memory = cases.memory_gb / np.minimum(parameters.memory * memory_rate * wider, memory_rate)
     from_cache = cases.cache_gb / (parameters.cache * cache_rate * wider)
     each_s = np.maximum(arithmetic / shared_out, from_memory + from_cache) + parameters.overhead_us * 1e-6
-    return 1e3 * (cases.calls * each_s).sum(axis=1)
+    return 1e3 * cases.calls * each_s

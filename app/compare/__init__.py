@@ -1,0 +1,1 @@
+"""The Compare page: a few architectures side by side."""

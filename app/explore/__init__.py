@@ -1,0 +1,1 @@
+"""The Explore pages: trials of all runs, and the design space without a search."""
