@@ -93,8 +93,13 @@ class Attention(nn.Module):
 
     def forward(self, hidden: Tensor, scores_mask: Tensor) -> tuple[Tensor, Heads]:
         heads: Heads = self.self(hidden)
-        context = functional.scaled_dot_product_attention(*heads, attn_mask=scores_mask)  # (B, A, S, D)
-        return self.output(context.transpose(1, 2).flatten(2), hidden), heads
+        return self.output(self.context(heads, scores_mask), hidden), heads
+
+    @staticmethod
+    def context(heads: Heads, scores_mask: Tensor) -> Tensor:
+        """What each token takes from the others: (B, S, H)."""
+        mixed = functional.scaled_dot_product_attention(*heads, attn_mask=scores_mask)  # (B, A, S, D)
+        return mixed.transpose(1, 2).flatten(2)
 
 
 class Intermediate(nn.Module):
@@ -158,21 +163,35 @@ class Encoder(nn.Module):
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Three int64 tensors (B, S) -> float32 (B, N), or (B, H) without a head."""
         hidden = self.features(input_ids, token_type_ids, attention_mask).hidden[-1]
-        pooled = self.pool(hidden, token_type_ids, attention_mask)
-        return pooled if self.classifier is None else self.classifier(pooled)
+        return self.answer(hidden, token_type_ids, attention_mask)
 
-    def features(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Features:
-        """All hidden states and attention heads, for distillation."""
-        hidden = self.embeddings(input_ids, token_type_ids)
-        if self.embeddings_project is not None:
-            hidden = self.embeddings_project(hidden)
+    def answer(self, hidden: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What `forward` makes of the last hidden state (B, S, H)."""
+        pooled = self.pool(hidden, token_type_ids, attention_mask)
+        return pooled if self.classifier is None else cast(Tensor, self.classifier(pooled))
+
+    def features(
+        self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor, trained: range | None = None
+    ) -> Features:
+        """All hidden states and attention heads, for distillation. With `trained`, some of the layers, those after them are not run, and what
+        is before them has no gradients."""
+        trained = range(len(self.layers)) if trained is None else trained
+        wanted = torch.is_grad_enabled()
+        with torch.set_grad_enabled(wanted and trained.start == 0):
+            hidden = self.embedded(input_ids, token_type_ids)
         scores_mask = mask_of_scores(attention_mask, hidden.dtype)
         features = Features([hidden], [])
-        for layer in self.layers:
-            hidden, heads = layer(hidden, scores_mask)
+        for number, layer in enumerate(self.layers[: trained.stop]):
+            with torch.set_grad_enabled(wanted and number >= trained.start):
+                hidden, heads = layer(hidden, scores_mask)
             features.hidden.append(hidden)
             features.heads.append(heads)
         return features
+
+    def embedded(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
+        """What the first layer reads: (B, S) -> (B, S, H)."""
+        hidden = self.embeddings(input_ids, token_type_ids)
+        return hidden if self.embeddings_project is None else self.embeddings_project(hidden)
 
     def pool(self, hidden: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, S, H) -> (B, H), or (B, 4 H) for 'pair'."""

@@ -10,9 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from compiler.quiet import busy
 from data.errors import ModelError
 from engine.architecture import Architecture
 from engine.encoder import Encoder, Layer, Pooling, mask_of_scores
+from engine.fitting import Kept, fit
 from engine.tokens import Batch
 
 Weights = Mapping[str, Tensor]
@@ -66,25 +68,35 @@ def ffn_prefix(weights: Weights, ffn_sizes: Sequence[int]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def cut(teacher: Encoder, architecture: Architecture, batch: Batch) -> tuple[Encoder, nn.Linear | None]:
+def cut(
+    teacher: Encoder, architecture: Architecture, batch: Batch, fitted_on: Sequence[Batch] = ()
+) -> tuple[Encoder, nn.Linear | None]:
     """A student body from the teacher, FFN neurons in order of importance on `batch`, and for a narrower student the linear layer
     (H -> teacher's H) through which it is compared with the teacher.
 
-    Student layer l starts from the last of the teacher layers that it stands for. Cost: one teacher pass over the batch.
+    Student layer l starts from the last of the teacher layers that it stands for. Where there are batches to fit on, what was cut is
+    then fitted to the teacher (`engine.fitting`). Cost without them: one teacher pass over the batch.
 
     Raises:
         ModelError: see `check_inheritable`.
     """
     check_inheritable(architecture, teacher.architecture)
-    hidden = teacher.features(*batch).hidden
-    student = Encoder(architecture)
-    student.embeddings.load_state_dict(teacher.embeddings.state_dict())
-    basis = _Basis(hidden, batch.attention_mask, architecture.hidden_size)
-    _project_embeddings(student, teacher, basis)
-    for layer, source in zip(student.layers, matched_layers(architecture.layers, teacher.architecture.layers), strict=True):
-        original = teacher.layers[source - 1]
-        neurons = _neurons_by_importance(original, hidden[source - 1], batch.attention_mask)
-        _cut_layer(layer, original, basis, neurons[: layer.intermediate.dense.out_features])
+    kept = []
+    with busy():
+        hidden = teacher.features(*batch).hidden
+        student = Encoder(architecture)
+        student.embeddings.load_state_dict(teacher.embeddings.state_dict())
+        basis = _Basis(hidden, batch.attention_mask, architecture.hidden_size)
+        _project_embeddings(student, teacher, basis)
+        for layer, source in zip(student.layers, matched_layers(architecture.layers, teacher.architecture.layers), strict=True):
+            original = teacher.layers[source - 1]
+            neurons = _neurons_by_importance(original, hidden[source - 1], batch.attention_mask)
+            neurons = neurons[: layer.intermediate.dense.out_features]
+            rows = _strongest_heads(original, layer.attention.self.heads)
+            _cut_layer(layer, original, basis, rows, neurons)
+            kept.append(Kept(source, rows, neurons))
+    if fitted_on:
+        fit(student, teacher, kept, basis.directions, basis.mean, fitted_on)
     return student, basis.back()
 
 
@@ -129,9 +141,8 @@ def _project_embeddings(student: Encoder, teacher: Encoder, basis: _Basis) -> No
     _set(student.embeddings_project, *basis.written(weight, bias - basis.mean))
 
 
-def _cut_layer(layer: Layer, original: Layer, basis: _Basis, neurons: Tensor) -> None:
+def _cut_layer(layer: Layer, original: Layer, basis: _Basis, rows: Tensor, neurons: Tensor) -> None:
     ours, theirs = layer.attention.self, original.attention.self
-    rows = _strongest_heads(original, ours.heads)
     for name in ("query", "key", "value"):
         projection = getattr(theirs, name)
         _set(getattr(ours, name), *basis.read(projection.weight[rows], projection.bias[rows]))

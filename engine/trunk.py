@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from compiler.quiet import ShouldStop, busy
+from compiler.quiet import ShouldStop
 from data.home import subfolder
 from engine.architecture import Architecture
 from engine.checkpoint import only_one, save_weights
@@ -21,11 +21,14 @@ from engine.encoder import Encoder
 from engine.pace import Progress
 from engine.student import cut, inherited
 from engine.teacher import Teacher
-from engine.tokens import collate, pad_id
+from engine.tokens import Row, collate, pad_id
 
-FORMAT = 1  # counted up when a change of this code makes older bodies worth less than new ones
-SAMPLE_TOKENS = 1024  # of each sampled chunk: on them neurons are ranked and principal directions found
-SAMPLE_CHUNKS = (0, 2)  # one of the task's, one of the text's
+FORMAT = 2  # counted up when a change of this code makes older bodies worth less than new ones
+SAMPLE_TOKENS = (
+    1024  # of each sampled chunk: on them neurons are ranked and principal directions found; the fit takes all of the chunk
+)
+SAMPLE_CHUNKS = (0, 2)  # one of the task's, one of the text's: some 10,000 to 20,000 tokens
+FITTED = True  # a body that is cut is fitted before it is distilled
 
 Start = Callable[[], tuple[Encoder, nn.Linear | None]]
 
@@ -41,7 +44,7 @@ class Distiller:
     def trunk(self, architecture: Architecture, progress: Progress, should_stop: ShouldStop) -> Path:
         """The safetensors of the shared body for an architecture's depth and hidden size, as wide as the largest FFN size.
 
-        Distilled on first use, which takes `plan.seconds`; a killed or cancelled distillation goes on where it was, and a second
+        Distilled on first use, on `plan.tokens`; a killed or cancelled distillation goes on where it was, and a second
         process that wants the same one waits for the first.
 
         Raises:
@@ -50,10 +53,10 @@ class Distiller:
         """
         ffn_size = max(*self.plan.ffn_choices, *architecture.ffn_sizes)
         largest = replace(architecture, ffn_sizes=(ffn_size,) * architecture.layers)
-        return self._body(largest, self.plan, "teacher", lambda: self._cut(largest), progress, should_stop)
+        return self._body(largest, self.plan, "teacher", lambda: self.cut(largest, FITTED), progress, should_stop)
 
     def tailored(self, architecture: Architecture, progress: Progress, should_stop: ShouldStop) -> Path:
-        """The safetensors of a body distilled for one architecture alone: its trunk's, then `plan.seconds` more.
+        """The safetensors of a body distilled for one architecture alone: its trunk's, then `plan.tokens` more.
 
         Raises:
             As `trunk`.
@@ -69,17 +72,21 @@ class Distiller:
 
     def undistilled(self, architecture: Architecture) -> Encoder:
         """The body as cut from the teacher, for training without distillation (CANAO Table 3 compares the two)."""
-        return self._cut(architecture)[0]
+        return self.cut(architecture, fitted=False)[0]
 
-    def _cut(self, architecture: Architecture) -> tuple[Encoder, nn.Linear | None]:
-        rows = [
-            row
-            for chunk in range(2)
-            for batch in self.corpus.batches(self.plan.seed, chunk, SAMPLE_TOKENS)[:1]
-            for row in batch
-        ]
-        with busy():
-            return cut(self.teacher.encoder, architecture, collate(rows, pad_id(self.corpus.tokenizer)))
+    def projection_of(self, architecture: Architecture) -> nn.Linear | None:
+        """The map from a student's hidden states, as cut, to the teacher's; None where they are of one size."""
+        return self.cut(architecture, fitted=False)[1]
+
+    def cut(self, architecture: Architecture, fitted: bool) -> tuple[Encoder, nn.Linear | None]:
+        """See `engine.student.cut`; cut, and where asked fitted, on rows of the corpus."""
+        sample = [row for chunk in SAMPLE_CHUNKS for row in self._rows(chunk, SAMPLE_TOKENS)[0]]
+        pad = pad_id(self.corpus.tokenizer)
+        fitted_on = [collate(rows, pad) for chunk in SAMPLE_CHUNKS if fitted for rows in self._rows(chunk, SAMPLE_TOKENS)]
+        return cut(self.teacher.encoder, architecture, collate(sample, pad), fitted_on)
+
+    def _rows(self, chunk: int, batch_tokens: int) -> list[list[Row]]:
+        return self.corpus.batches(self.plan.seed, chunk, batch_tokens)
 
     def _body(
         self, architecture: Architecture, plan: Plan, source: str, start: Start, progress: Progress, should_stop: ShouldStop

@@ -1,14 +1,16 @@
 """What a student inherits: nothing lost where nothing is cut, the best kept where something is."""
 
+import random
 from dataclasses import replace
 
 import pytest
 import torch
-from tiny import PAIRS, TINY
+from tiny import PAIRS, TINY, WORDS
 
 from data.errors import ModelError
 from engine.architecture import Architecture
 from engine.encoder import Encoder
+from engine.losses import feature_map_transfer
 from engine.student import check_inheritable, cut, ffn_prefix, inherited, matched_layers
 from engine.teacher import Teacher
 from engine.tokens import Batch, collate, encode
@@ -74,6 +76,39 @@ def test_a_narrower_student_keeps_the_teachers_embeddings_behind_a_projection(te
     real = batch.attention_mask.bool()
     spread = (theirs[real] - theirs[real].mean(dim=0)).square().mean()
     assert (ours - theirs)[real].square().mean() < 0.6 * spread
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        replace(TINY, ffn_sizes=(16, 16)),
+        replace(TINY, hidden_size=8, heads=2, ffn_sizes=(32, 32), embedding_size=16),
+    ],
+)
+def test_a_fitted_cut_is_nearer_to_its_teacher_on_other_sentences(
+    teacher: Teacher, batch: Batch, architecture: Architecture
+) -> None:
+    words = [word for word in WORDS if not word.startswith("[")]
+    rng = random.Random(0)
+    sentences = [" ".join(rng.choices(words, k=rng.randint(3, 9))) for _ in range(400)]
+    seen, unseen = (collate(encode(teacher.tokenizer, half, 32)) for half in (sentences[:300], sentences[300:]))
+
+    def distance(fitted_on: list[Batch]) -> float:
+        student, projection = cut(teacher.encoder, architecture, batch, fitted_on)
+        with torch.no_grad():
+            ours, theirs = student.features(*unseen).hidden[-1], teacher.encoder.features(*unseen).hidden[-1]
+            return float(feature_map_transfer(projection(ours) if projection else ours, theirs, unseen.attention_mask))
+
+    assert distance([seen]) < 0.7 * distance([])
+
+
+def test_a_fit_of_what_was_not_cut_changes_nothing(teacher: Teacher, batch: Batch) -> None:
+    student, _ = cut(teacher.encoder, TINY, batch, [batch])
+    with torch.no_grad():
+        ours, theirs = student.features(*batch).hidden, teacher.encoder.features(*batch).hidden
+    real = batch.attention_mask.bool()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine[real], other[real], atol=1e-3, rtol=1e-2)
 
 
 def test_a_candidate_inherits_the_first_neurons_of_each_layer(teacher: Teacher, batch: Batch) -> None:
