@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from data.errors import PocketformerError
-from engine.threads import spin_briefly
+from engine.threads import sleep_when_idle
 
 WRONG_USE = 2
 FAILED = 1
@@ -52,10 +52,15 @@ def parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--early-epochs", type=int, metavar="N", help="epochs behind a candidate's early-stage accuracy")
     search.add_argument("--final-epochs", type=int, metavar="N", help="epochs of the best candidate's full training")
-    search.add_argument("--distil-seconds", type=int, metavar="S", help="time to distil each shared body")
+    search.add_argument(
+        "--final-seeds", type=int, metavar="N", help="seeds of that training, for mean and deviation of its accuracy"
+    )
+    search.add_argument("--distil-tokens", type=int, metavar="N", help="text that each shared body is distilled on")
+    search.add_argument("--distil-seconds", type=int, metavar="S", help="time for that at most; 0: no distillation")
     for name, example in (("depths", "2,3,4"), ("hidden-sizes", "256,384"), ("ffn-sizes", "384,768")):
         search.add_argument(f"--{name}", type=_sizes, metavar=example, help=f"the search space's {name.replace('-', ' ')}")
     search.add_argument("--losses", type=_names, metavar="NAMES", help="of distillation: logits,hidden,attention; '' for none")
+    search.add_argument("--schedule", help="of distillation: joint, progressive (layer by layer), auxiliary (beside the task)")
     search.add_argument(
         "--resume", metavar="RUN", help="go on with a run that was interrupted or paused; with --trials, to that many in all"
     )
@@ -178,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=os.environ.get("POCKETFORMER_LOG", "WARNING"), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    spin_briefly()
+    sleep_when_idle()
     try:
         command = importlib.import_module(f"app.commands.{args.command}")
         result = command.run(args)

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--text", help="unlabelled text to distil on")
     parser.add_argument("--architectures", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--distil-tokens", type=int, default=Settings.distil_tokens)
     parser.add_argument("--distil-seconds", type=int, default=Settings.distil_seconds)
     parser.add_argument("--final-epochs", type=int, default=Settings.final_epochs)
     for name in ("depths", "hidden-sizes", "ffn-sizes"):
@@ -47,7 +48,18 @@ def run(options: argparse.Namespace) -> None:
     """
     from engine.teacher import load_teacher
 
-    names = ("task", "teacher", "text", "seed", "distil_seconds", "final_epochs", "depths", "hidden_sizes", "ffn_sizes")
+    names = (
+        "task",
+        "teacher",
+        "text",
+        "seed",
+        "final_epochs",
+        "depths",
+        "hidden_sizes",
+        "ffn_sizes",
+        "distil_tokens",
+        "distil_seconds",
+    )
     settings = Settings(**{name: getattr(options, name) for name in names})
     teacher = load_teacher(settings.teacher).architecture
     space = SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)

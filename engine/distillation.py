@@ -1,4 +1,10 @@
-"""Distilling a student body from its teacher on unlabelled rows, for a given time: feature maps and attention, all layers jointly.
+"""Distilling a student body from its teacher on unlabelled rows: feature maps and attention, for a number of tokens. The same seed
+then gives the same body however busy the machine is, as long as the time allowed suffices.
+
+The teacher's outputs are computed as they are needed. Kept in a file instead, they would be read once only: no row comes twice to a body, and
+bodies of another depth learn from other layers.
+
+All layers learn jointly, or progressively: one after the other, with those before it frozen (MobileBERT, Sun et al. 2020, section 3.4).
 
 The body may be elastic: each step runs with another FFN size in each layer, a prefix of its neurons, so that one distilled body
 serves every FFN size of the search (slimmable networks, Yu et al. 2019). Embeddings are the teacher's and stay frozen.
@@ -20,31 +26,32 @@ from engine.checkpoint import TrainingState
 from engine.corpus import Corpus
 from engine.encoder import Encoder, Features
 from engine.hardware import mixed_precision, training_device
-from engine.losses import attention_transfer, feature_map_transfer
 from engine.pace import Pace, Progress
-from engine.student import ffn_prefix, matched_layers
+from engine.student import ffn_prefix
 from engine.teacher import Teacher
 from engine.tokens import Batch, collate, pad_id
+from engine.transfer import Transfer
 
 LEARNING_RATE = 6e-4
 FINAL_LEARNING_RATE = 1e-5
 WARMUP_STEPS = 50
 GRADIENT_NORM = 1.0
-ATTENTION_WEIGHT = 0.1
 STEP_FLOPS = 60e9  # of teacher and student: 0.4 s on two AVX2 cores, which a latency measurement may have to wait for
 MOST_STEP_TOKENS = 1024
 LEAST_STEP_TOKENS = 128
-COUNTERS = ("trained_s", "steps", "tokens", "chunk")  # of a run, kept in its checkpoint
+COUNTERS = ("trained_s", "steps", "tokens", "chunk", "batch")  # of a run, kept in its checkpoint
 
 
 @dataclass(frozen=True)
 class Plan:
     """How a body is distilled."""
 
-    seconds: float  # of training steps; what they wait for a measurement is not counted
+    tokens: int  # read, padding not counted
+    seconds: float  # of training steps at most; what they wait for a measurement is not counted
     seed: int
     losses: tuple[str, ...]  # of "hidden" and "attention"; others are not this stage's
     ffn_choices: tuple[int, ...] = ()  # the FFN sizes of an elastic body; none: every step runs the student as it is
+    progressive: bool = False  # one layer after the other, each for an equal share of the tokens; else all jointly
 
 
 class _FeaturesOf(nn.Module):
@@ -54,8 +61,8 @@ class _FeaturesOf(nn.Module):
         super().__init__()
         self.student = student
 
-    def forward(self, batch: Batch) -> Features:
-        return self.student.features(*batch)
+    def forward(self, batch: Batch, trained: range) -> Features:
+        return self.student.features(*batch, trained)
 
 
 def distil(
@@ -68,7 +75,8 @@ def distil(
     progress: Progress,
     should_stop: ShouldStop,
 ) -> None:
-    """Train `student` in place until `plan.seconds` are used; a checkpoint about every 20 s lets a killed run go on from there.
+    """Train `student` in place until `plan.tokens` are read or `plan.seconds` used; a checkpoint about every 20 s lets a killed run go
+    on from there.
 
     Raises:
         Cancelled: `should_stop()` turned true; the checkpoint holds what was reached.
@@ -80,18 +88,23 @@ def distil(
     step_tokens = _step_tokens(teacher.architecture, student.architecture)
     what = f"distilling {student.architecture.layers} layers of hidden size {student.architecture.hidden_size}"
     try:
-        while run.trained_s < plan.seconds:
-            for rows in corpus.batches(plan.seed, run.chunk, step_tokens):
+        while not run.over:
+            batches = corpus.batches(plan.seed, run.chunk, step_tokens)
+            for rows in batches[run.batch :]:
                 pace.check(what, run.save)
                 with busy():
                     loss = run.step(collate(rows, pad_id(corpus.tokenizer)))
                 figures = {"loss": loss, "steps": run.steps, "tokens_per_s": run.tokens / max(run.trained_s, 1e-9)}
-                pace.step(what, run.trained_s / plan.seconds, figures)
-                if run.trained_s >= plan.seconds:
+                pace.step(what, run.done, figures)
+                run.batch += 1
+                if pace.checkpoint_due():
+                    run.save()
+                if run.over:
                     break
-            run.chunk += 1
-            if pace.checkpoint_due():
-                run.save()
+            run.chunk, run.batch = run.chunk + 1, 0
+        if run.tokens < plan.tokens:
+            seen = f"{run.tokens:,} of {plan.tokens:,} tokens"
+            progress(f"{what}: the time allowed was up after {seen}, so that another machine may come to another body", 1.0, {})
     finally:
         run.leave()
 
@@ -101,19 +114,18 @@ class _Run:
 
     def __init__(self, teacher: Teacher, student: Encoder, projection: nn.Linear | None, plan: Plan, checkpoint: Path) -> None:
         self.device = training_device()
-        self.teacher = teacher.encoder.to(self.device)
+        self.transfer = Transfer.between(teacher.encoder, student, projection, plan.losses)
+        self.transfer.to(self.device)
         self.student = student.to(self.device).train()
-        self.projection = projection.to(self.device) if projection is not None else nn.Identity()
         self.features = _FeaturesOf(self.student)
         self.plan = plan
-        self.matched = matched_layers(student.architecture.layers, teacher.architecture.layers)
         student.embeddings.requires_grad_(False)
         self.trained = {f"student.{name}": value for name, value in student.named_parameters() if value.requires_grad}
-        self.trained |= {f"projection.{name}": value for name, value in self.projection.named_parameters()}
+        self.trained |= {f"projection.{name}": value for name, value in self.transfer.projection.named_parameters()}
         self.optimizer = torch.optim.AdamW(list(self.trained.values()), lr=LEARNING_RATE, fused=True)
         self.state = TrainingState(checkpoint, self.trained, self.optimizer)
         self.trained_s = 0.0
-        self.steps = self.tokens = self.chunk = 0
+        self.steps = self.tokens = self.chunk = self.batch = 0
 
     def step(self, batch: Batch) -> float:
         started = perf_counter()
@@ -133,19 +145,19 @@ class _Run:
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
-        mask = batch.attention_mask
+        trained, _ = self._under_way()
         with mixed_precision(self.device):
-            with torch.no_grad():
-                theirs = self.teacher.features(*batch)
-            ours: Features = functional_call(self.features, self._elastic(), (batch,))
-            total = torch.zeros((), device=self.device)
-            for layer, matched in enumerate(self.matched):
-                if "hidden" in self.plan.losses:
-                    hidden = self.projection(ours.hidden[layer + 1])
-                    total = total + feature_map_transfer(hidden.float(), theirs.hidden[matched].float(), mask)
-                if "attention" in self.plan.losses:
-                    total = total + ATTENTION_WEIGHT * attention_transfer(ours.heads[layer], theirs.heads[matched - 1], mask)
-        return total
+            ours: Features = functional_call(self.features, self._elastic(), (batch, trained))
+            return self.transfer.loss(ours, batch, trained)
+
+    def _under_way(self) -> tuple[range, float]:
+        """The layers that are trained now, and the share of their tokens that is left."""
+        layers = self.student.architecture.layers
+        done = self._schedule()
+        if not self.plan.progressive:
+            return range(layers), 1 - done
+        layer = min(layers - 1, int(done * layers))
+        return range(layer, layer + 1), layer + 1 - done * layers
 
     def _elastic(self) -> dict[str, Tensor]:
         """The weights of this step: the student's own, or those of one of the FFN sizes that it must serve."""
@@ -156,14 +168,29 @@ class _Run:
         sizes = [rng.choice([size for size in self.plan.ffn_choices if size <= limit]) for limit in largest]
         return {f"student.{name}": value for name, value in ffn_prefix(dict(self.student.named_parameters()), sizes).items()}
 
+    @property
+    def over(self) -> bool:
+        return self.tokens >= self.plan.tokens or self.trained_s >= self.plan.seconds
+
+    @property
+    def done(self) -> float:
+        """The share that is behind, of the tokens or of the time, whichever ends it sooner."""
+        return max(self.tokens / max(self.plan.tokens, 1), self.trained_s / max(self.plan.seconds, 1e-9))
+
+    def _schedule(self) -> float:
+        """The share that is behind, by the tokens read: the clock must not change a body. It decides only where half the time allowed is
+        used, as the learning rate would otherwise be cut off high."""
+        read = self.tokens / max(self.plan.tokens, 1)
+        return min(1.0, self.done if self.trained_s > self.plan.seconds / 2 else read)
+
     def _learning_rate(self) -> float:
-        left = max(0.0, 1 - self.trained_s / self.plan.seconds)
-        return LEARNING_RATE * left * min(1.0, (self.steps + 1) / WARMUP_STEPS) + FINAL_LEARNING_RATE
+        _, left = self._under_way()
+        return LEARNING_RATE * max(0.0, left) * min(1.0, (self.steps + 1) / WARMUP_STEPS) + FINAL_LEARNING_RATE
 
     def leave(self) -> None:
         """Teacher and student go back to where everything else expects them."""
-        for module in (self.teacher, self.student, self.projection):
-            module.to("cpu").eval()
+        self.transfer.to(torch.device("cpu"))
+        self.student.to("cpu").eval()
 
     def save(self) -> None:
         self.state.save({name: getattr(self, name) for name in COUNTERS})

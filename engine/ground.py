@@ -1,33 +1,29 @@
 """What all candidates of one search stand on: the task, the teacher, and the bodies distilled from it. Loaded once a process."""
 
-import hashlib
-import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 from safetensors.torch import load_file
 
 from compiler.quiet import ShouldStop
-from data.home import subfolder
 from data.tasks import load_task
 from data.text import paragraphs, texts_for
 from engine.architecture import Architecture
-from engine.checkpoint import only_one, save_weights
 from engine.corpus import Corpus, limited
 from engine.distillation import Plan
 from engine.encoder import Encoder
 from engine.pace import Progress
 from engine.problem import Problem, Stage
-from engine.settings import Settings
+from engine.settings import AUXILIARY, PROGRESSIVE, Settings
 from engine.space import SearchSpace
 from engine.student import inherited
 from engine.teacher import load_teacher
-from engine.training import TEACHER_LEARNING_RATE, Examples, Recipe, predict, train
+from engine.training import Examples
+from engine.transfer import Transfer
 from engine.trunk import Distiller
+from engine.tuned_teacher import tuned_teacher
 
 BODY_LOSSES = {"hidden", "attention"}  # the losses of a body's distillation; "logits" belongs to the fine-tuning
-TEACHER_EPOCHS = 2
 
 
 class Ground:
@@ -43,11 +39,15 @@ class Ground:
         sizes = (settings.depths, settings.hidden_sizes, settings.ffn_sizes)
         space = SearchSpace.for_teacher(self.teacher.architecture, *sizes)
         losses = tuple(loss for loss in settings.losses if loss in BODY_LOSSES)
-        self.plan = Plan(settings.distil_seconds, settings.seed, losses, space.ffn_sizes)
+        budget = settings.distil_tokens, settings.distil_seconds, settings.seed
+        self.plan = Plan(*budget, losses, space.ffn_sizes, settings.schedule == PROGRESSIVE)
         self.distiller = Distiller(self.teacher, corpus, self.plan)
 
-    def student(self, architecture: Architecture, stage: Stage, progress: Progress, should_stop: ShouldStop) -> Encoder:
+    def student(
+        self, architecture: Architecture, stage: Stage, progress: Progress, should_stop: ShouldStop, seed: int | None = None
+    ) -> Encoder:
         """An untrained candidate with the weights of its body: the shared one, and at the final stage the one distilled for it alone.
+        Its head is new, from the seed, without one from the search's.
 
         Raises:
             ModelError: no student of this teacher can have these sizes.
@@ -59,11 +59,12 @@ class Ground:
             weights = load_file(str(self.distiller.trunk(architecture, progress, should_stop)))
         else:
             weights = load_file(str(self.distiller.tailored(architecture, progress, should_stop)))
-        return inherited(architecture, weights, self.problem.outputs, self.problem.pooling, self.settings.seed)
+        head_seed = self.settings.seed if seed is None else seed
+        return inherited(architecture, weights, self.problem.outputs, self.problem.pooling, head_seed)
 
     @property
     def distils(self) -> bool:
-        return bool(self.plan.losses and self.plan.seconds)
+        return bool(self.plan.losses and self.plan.tokens and self.plan.seconds) and self.settings.schedule != AUXILIARY
 
     def body_of(self, architecture: Architecture, progress: Progress, should_stop: ShouldStop) -> str:
         """A name for the weights that a candidate inherits at the early stage, which differs where they do. The body is distilled first,
@@ -73,8 +74,16 @@ class Ground:
             As `student`.
         """
         if not self.distils:
-            return f"cut of {self.teacher.fingerprint}"
+            beside = f", {self.plan.losses} beside the task" if self.settings.schedule == AUXILIARY else ""
+            return f"cut of {self.teacher.fingerprint}{beside}"
         return self.distiller.trunk(architecture, progress, should_stop).parent.name
+
+    def transfer(self, student: Encoder) -> Transfer | None:
+        """What a student learns from the teacher's layers while it is fine-tuned, where the schedule is the auxiliary one."""
+        if self.settings.schedule != AUXILIARY or not self.plan.losses:
+            return None
+        projection = self.distiller.projection_of(student.architecture)
+        return Transfer.between(self.teacher.encoder, student, projection, self.plan.losses)
 
     def with_teacher_outputs(self, examples: Examples, stage: Stage, progress: Progress, should_stop: ShouldStop) -> Examples:
         """The examples with the outputs of the teacher fine-tuned on them, where the losses ask for logits; at the final stage alone,
@@ -85,23 +94,8 @@ class Ground:
         """
         if "logits" not in self.settings.losses or stage == "early":
             return examples
-        problem = self.problem
-        about = [self.teacher.fingerprint, problem.fingerprint, self.settings.seed, TEACHER_EPOCHS]
-        folder = subfolder("cache", "teachers", hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16])
-        kept = folder / "outputs.safetensors"
-
-        def told(message: str, fraction: float, data: dict[str, Any]) -> None:
-            progress(f"teacher: {message}", fraction, data)
-
-        with only_one(folder / "lock", lambda: progress("another process trains the teacher", 0.0, {}), should_stop):
-            if not kept.is_file():
-                encoder = Encoder(self.teacher.architecture, problem.outputs, problem.pooling, self.settings.seed)
-                encoder.load_state_dict(self.teacher.encoder.state_dict(), strict=False)
-                recipe = Recipe(TEACHER_EPOCHS, self.settings.seed, TEACHER_LEARNING_RATE)
-                train(encoder, examples, recipe, problem.kind, problem.pad, folder / "checkpoint.pt", told, should_stop)
-                save_weights({"outputs": predict(encoder, examples.rows, problem.pad, should_stop)}, kept, {})
-                (folder / "checkpoint.pt").unlink(missing_ok=True)
-        return replace(examples, teacher_outputs=load_file(str(kept))["outputs"])
+        outputs = tuned_teacher(self.teacher, self.problem, self.settings.seed, progress, should_stop).outputs
+        return replace(examples, teacher_outputs=outputs)
 
 
 @lru_cache(maxsize=2)

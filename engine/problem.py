@@ -51,8 +51,16 @@ class Problem:
     @property
     def fingerprint(self) -> str:
         """Of all that is trained on."""
+        return self._fingerprint_of(self._train, self._labels)
+
+    @property
+    def dev_fingerprint(self) -> str:
+        """Of all that final numbers are scored on."""
+        return self._fingerprint_of(self._dev, self.task.dev["label"])
+
+    def _fingerprint_of(self, rows: Sequence[Row], labels: Sequence[float]) -> str:
         digest = hashlib.sha256(self.task.kind.encode())
-        for row, label in zip(self._train, self._labels, strict=True):
+        for row, label in zip(rows, labels, strict=True):
             digest.update(f"{row.ids}{label}".encode())
         return digest.hexdigest()[:16]
 

@@ -20,6 +20,8 @@ AUTO, MEASURED, PREDICTED = "auto", "measured", "predicted"
 LATENCIES = (AUTO, MEASURED, PREDICTED)
 TRAINED, SUPERNET = "trained", "supernet"
 ACCURACIES = (TRAINED, SUPERNET)
+JOINT, PROGRESSIVE, AUXILIARY = "joint", "progressive", "auxiliary"
+SCHEDULES = (JOINT, PROGRESSIVE, AUXILIARY)
 
 
 def default_task() -> str:
@@ -54,10 +56,19 @@ class Settings:
     accuracy: str = TRAINED  # each candidate for itself, as in CANAO; or supernet: read off networks that all candidates share
     early_epochs: int = 1  # the early-stage accuracy of CANAO section 3.3; of the supernet: of each of its networks
     final_epochs: int = 3  # of the best candidate, trained to the end
-    distil_seconds: int = 90  # for each shared body (one for a depth and hidden size), and for the best one more; cached
+    final_seeds: int = (
+        1  # that it is fine-tuned with, each from the same body; the first one's weights ship, whatever the others score
+    )
+    distil_tokens: int = (
+        200_000  # read by each shared body (one for a depth and hidden size), and by the best one again; cached
+    )
+    distil_seconds: int = 600  # for the same, at most: a body that is cut off by it is not repeatable; 0: no distillation
     # Of distillation; none: plain fine-tuning (CANAO Table 3 compares the two). "logits" fine-tunes the whole teacher first, which
     # takes minutes, and a student distilled by the other two comes within 0.02 of that teacher on STS-B anyway.
     losses: tuple[str, ...] = ("hidden", "attention")
+    # MobileBERT's (Sun et al. 2020, section 3.4). joint: a body learns from all layers of the teacher at once, then its task; progressive: from
+    # one layer after the other; auxiliary: nothing before the task, and from the layers beside it.
+    schedule: str = JOINT
     depths: tuple[int, ...] = ()  # the search space; nothing: derived from the teacher (`engine.space`)
     hidden_sizes: tuple[int, ...] = ()
     ffn_sizes: tuple[int, ...] = ()
@@ -70,13 +81,13 @@ class Settings:
             math.isfinite(self.latency_ms) and self.latency_ms > 0,
             f"latency target {self.latency_ms:g} ms: give a number of milliseconds above 0",
         )
-        for name in ("trials", "seq_len", "screened", "parallel", "early_epochs", "final_epochs"):
+        for name in ("trials", "seq_len", "screened", "parallel", "early_epochs", "final_epochs", "final_seeds"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} is {value}; give 1 or more")
         for name in ("phase_one_share", "baseline_decay"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"{name} is {value:g}; give 0 to 1")
-        for name in ("seed", "distil_seconds"):
+        for name in ("seed", "distil_tokens", "distil_seconds"):
             value = getattr(self, name)
             _require(value >= 0, f"{name} is {value}; give 0 or more")
         _require(self.threads is None or self.threads >= 1, f"threads is {self.threads}; give 1 or more")
@@ -84,6 +95,7 @@ class Settings:
         _require_known("precision", self.precision, precisions_of(self.device))
         _require_known("latency", self.latency, LATENCIES)
         _require_known("accuracy", self.accuracy, ACCURACIES)
+        _require_known("schedule", self.schedule, SCHEDULES)
         for loss in self.losses:
             _require_known("loss", loss, LOSSES)
         for name in ("depths", "hidden_sizes", "ffn_sizes"):

@@ -29,6 +29,7 @@ from engine.losses import logits_transfer
 from engine.pace import Pace, Progress
 from engine.student import ffn_prefix
 from engine.tokens import Batch, Row, batches_of_rows, batches_of_tokens, collate
+from engine.transfer import Transfer
 
 BATCH_ROWS = 32
 LEARNING_RATE = 2e-4  # of a student with hidden size 384; inversely proportional to the hidden size
@@ -74,14 +75,16 @@ def train(
     checkpoint: Path,
     progress: Progress,
     should_stop: ShouldStop,
+    transfer: Transfer | None = None,
 ) -> float:
-    """Fine-tune in place and return the seconds that its steps took. A killed run goes on from its checkpoint, at most 20 s back.
+    """Fine-tune in place and return the seconds that its steps took. A killed run goes on from its checkpoint, at most 20 s back. With a
+    transfer, the student goes on learning from its teacher's layers beside the task (MobileBERT's auxiliary knowledge transfer).
 
     Raises:
         Cancelled: `should_stop()` turned true; the checkpoint holds what was reached.
         TrainingError: the loss is no longer a number.
     """
-    run = _Run(encoder, examples, recipe, kind, pad, checkpoint)
+    run = _Run(encoder, examples, recipe, kind, pad, checkpoint, transfer)
     run.restore()
     pace = Pace(progress, should_stop)
     done = 0
@@ -124,9 +127,19 @@ def predict(encoder: Encoder, rows: Sequence[Row], pad: int, should_stop: Should
 class _Run:
     """One fine-tuning under way: what a step changes, and how that is kept."""
 
-    def __init__(self, encoder: Encoder, examples: Examples, recipe: Recipe, kind: Kind, pad: int, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        examples: Examples,
+        recipe: Recipe,
+        kind: Kind,
+        pad: int,
+        checkpoint: Path,
+        transfer: Transfer | None = None,
+    ) -> None:
         assert encoder.classifier is not None
         self.device = training_device()
+        self.transfer = transfer
         self.encoder = encoder.to(self.device).train()
         self.examples = examples
         self.kind = kind
@@ -141,6 +154,9 @@ class _Run:
         if kind == "regression":
             nn.init.constant_(self.head.bias, (float(examples.labels.mean()) - self.low) / self.span)
         self.trained = {name: value for name, value in encoder.named_parameters() if value.requires_grad}
+        if transfer is not None:
+            transfer.to(self.device)
+            self.trained |= {f"projection.{name}": value for name, value in transfer.projection.named_parameters()}
         rate = recipe.learning_rate * 384 / encoder.architecture.hidden_size
         head = [value for name, value in self.trained.items() if name.startswith("classifier.")]
         body = [value for name, value in self.trained.items() if not name.startswith("classifier.")]
@@ -181,8 +197,9 @@ class _Run:
         members, total = self._members(), 0.0
         for sizes in members:
             with mixed_precision(self.device):
-                outputs = self._answers(batch, sizes).float()
-            loss = self._loss(outputs, labels, theirs) * share / len(members)
+                outputs, transferred = self._answers(batch, sizes)
+                outputs = outputs.float()
+            loss = (self._loss(outputs, labels, theirs) + transferred) * share / len(members)
             loss.backward()
             total += float(loss.detach())
             if len(members) > 1 and theirs is None:
@@ -199,10 +216,16 @@ class _Run:
         drawn = [rng.choice([size for size in choices if size <= limit]) for limit in largest]
         return [largest, [choices[0]] * len(largest), drawn]
 
-    def _answers(self, batch: Batch, ffn_sizes: Sequence[int]) -> Tensor:
-        if tuple(ffn_sizes) == self.encoder.architecture.ffn_sizes:
-            return cast(Tensor, self.encoder(*batch))
-        return cast(Tensor, functional_call(self.encoder, ffn_prefix(dict(self.encoder.named_parameters()), ffn_sizes), batch))
+    def _answers(self, batch: Batch, ffn_sizes: Sequence[int]) -> tuple[Tensor, Tensor | float]:
+        """The outputs, and of the encoder as a whole what its layers have yet to learn from the teacher's, where that is asked for."""
+        if tuple(ffn_sizes) != self.encoder.architecture.ffn_sizes:
+            smaller = ffn_prefix(dict(self.encoder.named_parameters()), ffn_sizes)
+            return cast(Tensor, functional_call(self.encoder, smaller, batch)), 0.0
+        if self.transfer is None:
+            return cast(Tensor, self.encoder(*batch)), 0.0
+        features = self.encoder.features(*batch)
+        outputs = self.encoder.answer(features.hidden[-1], batch.token_type_ids, batch.attention_mask)
+        return outputs, self.transfer.loss(features, batch)
 
     def _taught(self, indices: list[int]) -> Tensor | None:
         """The teacher's outputs, as numbers from 0 to 1 where labels are learned so."""
@@ -230,6 +253,8 @@ class _Run:
         self.head.weight.mul_(self.span)
         self.head.bias.mul_(self.span).add_(self.low)
         self.encoder.to("cpu").eval()
+        if self.transfer is not None:
+            self.transfer.to(torch.device("cpu"))
 
     def save(self) -> None:
         self.state.save({name: getattr(self, name) for name in COUNTERS})

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from celery.exceptions import SecurityWarning
 from celery.signals import worker_shutting_down
 
-from engine.threads import spin_briefly
+from engine.threads import sleep_when_idle
 from jobs.broker import broker_url
 from jobs.celery_app import make_app
 from jobs.tasks import register
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--work", default="jobs.work:WORK", help="the table of work by kind of command, as MODULE:NAME")
     arguments = parser.parse_args()
     _log_plainly()
-    spin_briefly()
+    sleep_when_idle()
     url = _broker_url()
     if url is None:
         print("worker: no broker; set REDIS_URL or start `pocketformer serve`", file=sys.stderr)

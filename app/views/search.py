@@ -11,7 +11,7 @@ from app import catalogue, health, own_file, recent, source, wording
 from app.catalogue import OWN_FILE
 from compiler.targets import precisions_of
 from data.errors import PocketformerError, TaskError, UsageError
-from engine.settings import ACCURACIES, LOSSES, Settings
+from engine.settings import ACCURACIES, LOSSES, SCHEDULES, Settings
 from engine.strategies import strategy_names
 
 SAMPLE_ROWS = 4
@@ -41,9 +41,10 @@ FROM_URL: dict[str, Callable[[str], Any]] = {
     "strategy": str,
     "precision": str,
     "accuracy": str,
+    "schedule": str,
     "seed": int,
     "text": str,
-    **dict.fromkeys(("early_epochs", "final_epochs", "distil_seconds", "seq_len"), int),
+    **dict.fromkeys(("early_epochs", "final_epochs", "final_seeds", "distil_tokens", "distil_seconds", "seq_len"), int),
     **dict.fromkeys(SPACE, sizes_of),
 }
 
@@ -214,9 +215,17 @@ def ask_more(given: Settings, device: str) -> dict[str, Any]:
             "final_epochs": row[0].number_input(
                 "Final epochs", value=given.final_epochs, min_value=1, step=1, help="Training of the best candidate afterwards."
             ),
+            "final_seeds": row[1].number_input(
+                "Final seeds", value=given.final_seeds, min_value=1, step=1,
+                help="How often the best candidate is trained, for mean and deviation of its accuracy. The first one ships.",
+            ),
+            "distil_tokens": row[0].number_input(
+                "Distillation (tokens)", value=given.distil_tokens, min_value=0, step=50_000,
+                help="Read by the shared body of each depth and hidden size, once; cached.",
+            ),
             "distil_seconds": row[1].number_input(
-                "Distillation (s)", value=given.distil_seconds, min_value=0, step=30,
-                help="For the shared body of each depth and hidden size, once; cached.",
+                "Distillation, at most (s)", value=given.distil_seconds, min_value=0, step=60,
+                help="A body that is cut off by it is not repeatable. 0: no distillation.",
             ),
             "seq_len": row[0].number_input(
                 "Sequence length (tokens)", value=given.seq_len, min_value=8, max_value=512, step=16,
@@ -227,6 +236,10 @@ def ask_more(given: Settings, device: str) -> dict[str, Any]:
                 help="Of the compiled model. fp16: matmuls on 16-bit floats. int8: dense layers on 8-bit integers; the final accuracy is the compiled model's own.",
             ),
         }  # fmt: skip
+        values["schedule"] = row[0].selectbox(
+            "Distillation schedule", *_choice(SCHEDULES, given.schedule),
+            help="joint: from all layers of the teacher, before the task. progressive: from one layer after the other. auxiliary: beside the task.",
+        )  # fmt: skip
         chosen = st.multiselect(
             "Distillation losses", LOSSES, default=list(given.losses), help="None: plain fine-tuning, without the teacher."
         )

@@ -32,6 +32,7 @@ def main() -> None:
     making.add_argument("--task", default=Settings().task)
     making.add_argument("--teacher", default=Settings.teacher)
     making.add_argument("--text")
+    making.add_argument("--distil-tokens", type=int, default=Settings.distil_tokens)
     making.add_argument("--distil-seconds", type=int, default=Settings.distil_seconds)
     for name, sizes in (("depths", DEPTHS), ("hidden-sizes", HIDDEN_SIZES), ("ffn-sizes", FFN_SIZES)):
         making.add_argument(f"--{name}", type=_sizes, default=sizes)
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def _make(options: argparse.Namespace) -> None:
-    names = ("task", "teacher", "text", "distil_seconds", "depths", "hidden_sizes", "ffn_sizes")
+    names = ("task", "teacher", "text", "distil_tokens", "distil_seconds", "depths", "hidden_sizes", "ffn_sizes")
     progress = Progress()
     try:
         made = make(Settings(**{name: getattr(options, name) for name in names}), options.table, progress.bar)

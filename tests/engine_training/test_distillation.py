@@ -19,7 +19,7 @@ from data.errors import ArtifactError, Cancelled, TrainingError
 from data.home import subfolder
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.corpus import Corpus
-from engine.distillation import Plan
+from engine.distillation import Plan, _Run
 from engine.losses import feature_map_transfer
 from engine.pace import silent
 from engine.student import inherited
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("steps_of_10_ms")
 
 HALF = replace(TINY, ffn_sizes=(16, 16))
 NARROW = replace(TINY, hidden_size=8, heads=2, ffn_sizes=(16, 16), embedding_size=16)
-PLAN = Plan(seconds=1.2, seed=0, losses=("hidden", "attention"), ffn_choices=(8, 16, 32))
+PLAN = Plan(tokens=10**9, seconds=1.2, seed=0, losses=("hidden", "attention"), ffn_choices=(8, 16, 32))
 
 
 def _distance(teacher: Teacher, weights: dict[str, torch.Tensor], ffn_sizes: tuple[int, ...]) -> float:
@@ -71,6 +71,54 @@ def test_a_tailored_body_goes_on_from_the_trunk(teacher: Teacher, corpus: Corpus
     weights = load_file(str(distiller.tailored(architecture, silent, never)))
     assert weights["encoder.layer.1.intermediate.dense.weight"].shape == (16, architecture.hidden_size)
     assert inherited(architecture, weights, 1, "pair", 0).outputs == 1
+
+
+def test_a_budget_of_tokens_gives_the_same_body_on_a_slow_machine(
+    teacher: Teacher, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(PLAN, tokens=2000, seconds=600)
+    told: list[float] = []
+    first = load_file(str(Distiller(teacher, corpus, plan).trunk(HALF, lambda _, fraction, __: told.append(fraction), never)))
+    ticks = count()
+    monkeypatch.setattr("engine.distillation.perf_counter", lambda: next(ticks) * 3.0)
+    slow = load_file(str(Distiller(teacher, corpus, replace(plan, seconds=601)).trunk(HALF, silent, never)))
+    assert told[-1] == 1.0
+    for name, weight in first.items():
+        assert torch.equal(weight, slow[name]), name
+
+
+def test_a_progressive_body_is_trained_one_layer_after_the_other(teacher: Teacher, corpus: Corpus, tmp_path: Path) -> None:
+    plan = replace(PLAN, tokens=2000, progressive=True, ffn_choices=())
+    student = Distiller(teacher, corpus, plan).undistilled(HALF)
+    run = _Run(teacher, student, None, plan, tmp_path / "checkpoint")
+    batches = [collate(rows) for rows in corpus.batches(0, 0, 128)]
+    changed: dict[int, set[int]] = {0: set(), 1: set()}
+    for batch in batches:
+        if run.over:
+            break
+        before = [layer.output.dense.weight.clone() for layer in student.layers]
+        stage = int(run.tokens >= 1000)
+        run.step(batch)
+        changed[stage] |= {
+            number
+            for number, (layer, old) in enumerate(zip(student.layers, before, strict=True))
+            if not torch.equal(layer.output.dense.weight, old)
+        }
+    assert changed == {0: {0}, 1: {1}}
+
+
+def test_a_progressive_body_comes_nearer_to_its_teacher(teacher: Teacher, corpus: Corpus) -> None:
+    distiller = Distiller(teacher, corpus, replace(PLAN, progressive=True))
+    after = load_file(str(distiller.trunk(HALF, silent, never)))
+    before = distiller.undistilled(replace(HALF, ffn_sizes=(32, 32))).state_dict()
+    assert _distance(teacher, after, (32, 32)) < 0.8 * _distance(teacher, before, (32, 32))
+
+
+def test_a_body_that_the_time_cuts_off_is_told(teacher: Teacher, corpus: Corpus) -> None:
+    told: list[str] = []
+    Distiller(teacher, corpus, PLAN).trunk(HALF, lambda message, *_: told.append(message), never)
+    assert "the time allowed was up after" in told[-1]
+    assert "of 1,000,000,000 tokens" in told[-1]
 
 
 def test_progress_rises_to_one(teacher: Teacher, corpus: Corpus) -> None:

@@ -12,11 +12,13 @@ from tiny import PAIRS, TINY
 from compiler.quiet import never
 from data.errors import Cancelled, TrainingError
 from engine.encoder import Encoder
+from engine.losses import feature_map_transfer
 from engine.pace import silent
-from engine.student import inherited
+from engine.student import cut, inherited
 from engine.teacher import Teacher
-from engine.tokens import batches_of_rows, encode
+from engine.tokens import batches_of_rows, collate, encode
 from engine.training import Examples, Recipe, _Run, predict, train
+from engine.transfer import Transfer
 
 RECIPE = Recipe(epochs=100, seed=0, learning_rate=1e-4)
 
@@ -94,6 +96,23 @@ def test_what_a_step_of_an_elastic_encoder_trains(same: Examples, tmp_path: Path
         smallest,
         list(between),
     ]  # by the step's number alone, so that a resumed run goes on alike
+
+
+def test_auxiliary_transfer_keeps_a_student_near_its_teacher(teacher: Teacher, same: Examples, tmp_path: Path) -> None:
+    """The same fine-tuning, with the teacher's layers to learn from beside the task and without."""
+    architecture = replace(TINY, ffn_sizes=(16, 16))
+    batch = collate(same.rows)
+
+    def distance(transferred: bool) -> float:
+        body, _ = cut(teacher.encoder, architecture, batch)
+        student = inherited(architecture, body.state_dict(), 1, "pair", 0)
+        transfer = Transfer.between(teacher.encoder, student, None, ("hidden", "attention")) if transferred else None
+        train(student, same, replace(RECIPE, epochs=20), "regression", 0, tmp_path / f"{transferred}", silent, never, transfer)
+        with torch.no_grad():
+            ours, theirs = student.features(*batch).hidden[-1], teacher.encoder.features(*batch).hidden[-1]
+        return float(feature_map_transfer(ours, theirs, batch.attention_mask))
+
+    assert distance(True) < 0.8 * distance(False)
 
 
 def test_word_embeddings_stay_as_they_are(same: Examples, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""The teacher itself fine-tuned on the task: what students learn logits from, and the score that they are held against."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from compiler.quiet import ShouldStop
+from data.home import subfolder
+from engine.checkpoint import only_one, save_text, save_weights
+from engine.encoder import Encoder
+from engine.pace import Progress
+from engine.problem import Problem
+from engine.teacher import Teacher
+from engine.training import TEACHER_LEARNING_RATE, Recipe, predict, train
+
+TEACHER_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class TunedTeacher:
+    """A fine-tuned teacher. `metrics` are the dev split's, the main one first: reported beside a student's, never chosen by."""
+
+    metrics: Mapping[str, float]
+    outputs: Tensor  # (n, N), of the training rows in their order
+    seconds: float  # that its training took
+
+
+def tuned_teacher(
+    teacher: Teacher, problem: Problem, seed: int, progress: Progress, should_stop: ShouldStop, epochs: int = TEACHER_EPOCHS
+) -> TunedTeacher:
+    """Fine-tune the teacher on all training rows, once: what it answers on them is kept for all later students and runs.
+
+    Raises:
+        Cancelled, TrainingError: see `engine.training.train`.
+    """
+    about = [teacher.fingerprint, problem.fingerprint, problem.dev_fingerprint, seed, epochs]
+    folder = subfolder("cache", "teachers", hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16])
+
+    def told(message: str, fraction: float, data: dict[str, Any]) -> None:
+        progress(f"teacher: {message}", fraction, data)
+
+    report = folder / "report.json"  # written last
+    with only_one(folder / "lock", lambda: progress("another process trains the teacher", 0.0, {}), should_stop):
+        if not report.is_file():
+            _train(teacher, problem, Recipe(epochs, seed, TEACHER_LEARNING_RATE), folder, told, should_stop)
+    kept = json.loads(report.read_text(encoding="utf-8"))
+    return TunedTeacher(kept["metrics"], load_file(str(folder / "outputs.safetensors"))["outputs"], kept["seconds"])
+
+
+def _train(
+    teacher: Teacher, problem: Problem, recipe: Recipe, folder: Path, progress: Progress, should_stop: ShouldStop
+) -> None:
+    encoder = Encoder(teacher.architecture, problem.outputs, problem.pooling, recipe.seed)
+    encoder.load_state_dict(teacher.encoder.state_dict(), strict=False)
+    split, checkpoint = problem.split("final"), folder / "checkpoint.pt"
+    seconds = train(encoder, split.examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop)
+    metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
+    outputs = predict(encoder, split.examples.rows, problem.pad, should_stop)
+    save_weights({"outputs": outputs}, folder / "outputs.safetensors", {})
+    save_text(json.dumps({"metrics": dict(metrics), "seconds": seconds}), folder / "report.json")
+    checkpoint.unlink(missing_ok=True)
