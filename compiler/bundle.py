@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from compiler.archive import write_archive
 from compiler.isa import cores
+from compiler.model_card import CARD, model_card
 from compiler.tokenizer_table import WORD_PIECE, table_of
 from data.errors import CompileError, ModelError
 from data.home import subfolder
@@ -74,7 +75,7 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
         built_folder: what `compiler.build.build` made.
         out_path: where the zip goes; its folder is made.
         model_json: architecture, task, device, precision, seq_len (the longest) and seq_lens, latency with source (of the longest) and
-            latency_by_length, accuracy, fusion summary.
+            latency_by_length, accuracy, fusion summary; for the model card how it was trained.
         tokenizer_json: the tokenizer in Hugging Face's `tokenizer.json` form.
 
     Raises:
@@ -87,6 +88,7 @@ def write_bundle(built_folder: Path, out_path: Path, model_json: dict, tokenizer
     contents = {
         "model.json": (json.dumps(description, indent=2, sort_keys=True) + "\n").encode(),
         "README.md": _readme(description, table is not None).encode(),
+        CARD: model_card(description).encode(),
         TOKENIZER: tokenizer_json.encode(),
         **({TOKENIZER_TABLE: table} if table else {}),
     }
@@ -175,6 +177,7 @@ def _readme(model: dict, takes_text: bool) -> str:
 - accuracy: {scored}{f" ({accuracy['split']})" if accuracy else ""}
 - latency: {_latency_text(model)}{lengths}
 - precision: {model["precision"]}
+- what it was trained on, and how well its accuracy is known: {CARD}
 
 ## Time it
 {_how_to_time(model, latency.get("threads", 2))}

@@ -4,12 +4,13 @@ torch and the task's files are loaded by the first call, not by importing this m
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,11 @@ from engine.settings import SUPERNET, Settings
 
 if TYPE_CHECKING:
     from compiler.build import BuildRequest
+    from data.tasks import Task
+    from engine.encoder import Encoder
+    from engine.ground import Ground
     from engine.problem import Stage
+    from engine.training import Examples
 
 SAMPLE_ROWS = 32  # of the task, in the compiler's numerical check
 SCORED_AT_ONCE = 16  # sentences between which a measurement may begin
@@ -33,13 +38,15 @@ SCORED_AT_ONCE_ON_PHONE = 256
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """What training gave. `metrics` are the task's, main one first; `outputs` is the head's N; `weights` a safetensors file."""
+    """What training gave. `metrics` are the task's, main one first; `outputs` is the head's N; `weights` a safetensors file.
+    `metrics_by_seed` has those of every seed, the one of `metrics` and `weights` first."""
 
     accuracy: float
     metrics: Mapping[str, float]
     seconds: float
     outputs: int
     weights: Path
+    metrics_by_seed: tuple[Mapping[str, float], ...] = ()
 
 
 def evaluate_candidate(
@@ -52,41 +59,107 @@ def evaluate_candidate(
     should_stop: ShouldStop = never,
 ) -> CandidateResult:
     """Distil or take from the cache the body that the candidate inherits, fine-tune it, and score it: 'early' on held-out training
-    rows, 'final' on the dev split. Where the settings ask for the supernet's accuracy, the early stage trains nothing for the candidate
-    alone (`engine.supernet`). Finished work in `workdir` is returned as it is; unfinished work is gone on with.
+    rows, 'final' on the dev split, with as many seeds as the settings ask for. Where they ask for the supernet's accuracy, the early stage
+    trains nothing for the candidate alone (`engine.supernet`). Finished work in `workdir` is returned as it is; unfinished work is gone on with.
 
     Raises:
         UsageError: unknown task or teacher, or an architecture that is no cut of the teacher.
         Cancelled: `should_stop()` turned true.
         TrainingError: the loss is no longer a number.
     """
-    from engine.checkpoint import save_text, save_weights
-    from engine.ground import ground_of
-    from engine.supernet import member
-    from engine.training import Recipe, predict, train
+    first = _Tuning(architecture, settings, stage, settings.seed, workdir / stage)
+    result = first.result(progress, should_stop)
+    others = []
+    for seed in range(settings.seed + 1, settings.seed + settings.final_seeds) if stage == "final" else ():
+        told = partial(_told_of_seed, progress, seed)
+        another = replace(first, seed=seed, place=workdir / f"{stage}-seed-{seed}").result(told, should_stop)
+        another.weights.unlink(missing_ok=True)
+        others.append(another)
+    return replace(result, metrics_by_seed=tuple(each.metrics for each in (result, *others)))
 
-    weights, report = workdir / f"{stage}.safetensors", workdir / f"{stage}.json"
-    asked = {"architecture": str(architecture), "settings": settings.to_dict()}
-    done = _finished(report, weights, asked)
-    if done is not None:
-        return done
-    ground = ground_of(settings)
-    problem = ground.problem
-    split, checkpoint, seconds = problem.split(stage), workdir / f"{stage}.checkpoint", 0.0
-    if stage == "early" and settings.accuracy == SUPERNET:
-        encoder = member(ground, architecture, progress, should_stop)
-    else:
-        encoder = ground.student(architecture, stage, progress, should_stop)
-        examples = ground.with_teacher_outputs(split.examples, stage, progress, should_stop)
-        recipe = Recipe(settings.early_epochs if stage == "early" else settings.final_epochs, settings.seed)
-        seconds = train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop)
-    metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
-    result = CandidateResult(next(iter(metrics.values())), metrics, seconds, encoder.outputs, weights)
-    save_weights(encoder.state_dict(), weights, {"architecture": str(architecture)})
-    kept = {"accuracy": result.accuracy, "metrics": dict(metrics), "seconds": seconds, "outputs": result.outputs}
-    save_text(json.dumps({"asked": asked, "result": kept}), report)
-    checkpoint.unlink(missing_ok=True)
-    return result
+
+def training_facts(settings: Settings, task: "Task") -> dict[str, Any]:
+    """How the final stage trains, for a model card. `dev_rows_in_train`: rows of the dev split whose text is in the train split too."""
+    from engine.problem import texts_of
+
+    seen = set(texts_of(task, "train"))
+    distilled = bool(settings.distil_tokens and settings.distil_seconds)
+    return {
+        "epochs": settings.final_epochs,
+        "seed": settings.seed,
+        "losses": [loss for loss in settings.losses if distilled or loss == "logits"],
+        "distil_tokens": settings.distil_tokens,
+        "text": Path(settings.text).name if settings.text else None,
+        "train_rows": len(task.train),
+        "dev_rows": len(task.dev),
+        "dev_rows_in_train": sum(text in seen for text in texts_of(task, "dev")),
+    }
+
+
+def spread(scores: Sequence[float]) -> dict[str, float | int | None]:
+    """Mean and sample standard deviation of the scores of several seeds; one alone has no deviation."""
+    return {"seeds": len(scores), "mean": fmean(scores), "deviation": stdev(scores) if len(scores) > 1 else None}
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """A candidate's fine-tuning with one seed. Its files begin with `place`."""
+
+    architecture: Architecture
+    settings: Settings
+    stage: "Stage"
+    seed: int
+    place: Path
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        settings = {name: value for name, value in self.settings.to_dict().items() if name != "final_seeds"}
+        return {"architecture": str(self.architecture), "settings": settings, "seed": self.seed}
+
+    def result(self, progress: Progress, should_stop: ShouldStop) -> CandidateResult:
+        """Finished work as it is, else done."""
+        from engine.checkpoint import save_text, save_weights
+        from engine.ground import ground_of
+        from engine.training import predict
+
+        weights, report, checkpoint = (self._file(suffix) for suffix in ("safetensors", "json", "checkpoint"))
+        done = _finished(report, weights, self._asked, needs_weights=self.seed == self.settings.seed)
+        if done is not None:
+            return done
+        ground = ground_of(self.settings)
+        problem = ground.problem
+        split = problem.split(self.stage)
+        encoder, seconds = self._tuned(ground, split.examples, checkpoint, progress, should_stop)
+        metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
+        save_weights(encoder.state_dict(), weights, {"architecture": str(self.architecture)})
+        kept: dict[str, Any] = {
+            "accuracy": next(iter(metrics.values())),
+            "metrics": dict(metrics),
+            "seconds": seconds,
+            "outputs": encoder.outputs,
+        }
+        save_text(json.dumps({"asked": self._asked, "result": kept}), report)
+        checkpoint.unlink(missing_ok=True)
+        return CandidateResult(**kept, weights=weights)
+
+    def _tuned(
+        self, ground: "Ground", examples: "Examples", checkpoint: Path, progress: Progress, should_stop: ShouldStop
+    ) -> "tuple[Encoder, float]":
+        """The trained candidate, and the seconds that its own training took."""
+        from engine.supernet import member
+        from engine.training import Recipe, train
+
+        settings, problem, early = self.settings, ground.problem, self.stage == "early"
+        if early and settings.accuracy == SUPERNET:
+            return member(ground, self.architecture, progress, should_stop), 0.0
+        encoder = ground.student(self.architecture, self.stage, progress, should_stop, self.seed)
+        examples = ground.with_teacher_outputs(examples, self.stage, progress, should_stop)
+        recipe = Recipe(settings.early_epochs if early else settings.final_epochs, self.seed)
+        transfer = ground.transfer(encoder)
+        return encoder, train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop, transfer)
+
+    def _file(self, suffix: str) -> Path:
+        return self.place.with_name(f"{self.place.name}.{suffix}")
 
 
 def export_candidate(architecture: Architecture, settings: Settings, weights: Path | None, out: Path) -> "BuildRequest":
@@ -171,8 +244,12 @@ def _answering(
         yield answer, SCORED_AT_ONCE
 
 
-def _finished(report: Path, weights: Path, asked: Mapping[str, Any]) -> CandidateResult | None:
-    if not (report.is_file() and weights.is_file()):
+def _told_of_seed(progress: Progress, seed: int, message: str, fraction: float, data: dict[str, Any]) -> None:
+    progress(f"seed {seed}: {message}", fraction, data)
+
+
+def _finished(report: Path, weights: Path, asked: Mapping[str, Any], needs_weights: bool) -> CandidateResult | None:
+    if not report.is_file() or (needs_weights and not weights.is_file()):
         return None
     kept = json.loads(report.read_text(encoding="utf-8"))
     if kept["asked"] != asked:

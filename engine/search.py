@@ -483,7 +483,10 @@ class _Search:
             self._reject(trial, f"final training failed: {problem}")
             return
         trial.final_accuracy = float(result["accuracy"])
-        self._say(f"Trial {number}: final accuracy {trial.final_accuracy:.3f}; compiling the trained model", number)
+        seeds = result.get("seeds", {})
+        self._say(
+            f"Trial {number}: final accuracy {trial.final_accuracy:.3f}{_of_seeds(seeds)}; compiling the trained model", number
+        )
         payload = {"architecture": trial.architecture, "early_accuracy": trial.accuracy, "final": result}
         self._do("bundle", number, payload)
 
@@ -560,6 +563,14 @@ class _Search:
 
     def _say(self, message: str, trial: int | None = None, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
         self.effects.append(Say(message, trial, level, data or {}))
+
+
+def _of_seeds(seeds: Mapping[str, Mapping[str, Any]]) -> str:
+    """What several seeds of the final training say of the main metric; nothing where there was one."""
+    main = next(iter(seeds.values()), {})
+    if main.get("deviation") is None:
+        return ""
+    return f" (over {main['seeds']} seeds: mean {main['mean']:.3f}, deviation {main['deviation']:.3f})"
 
 
 def _policy_facts(strategy: Strategy, decisions: Sequence[Decision], choices: Sequence[int]) -> dict[str, Any]:

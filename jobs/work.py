@@ -101,8 +101,11 @@ def train_candidate(job: Job) -> dict[str, Any]:
 def train_to_the_end(job: Job) -> dict[str, Any]:
     """The best candidate's final accuracy, and its weights as an artifact, for whichever machine compiles them."""
     from data.artifacts import Artifacts
+    from engine.candidates import spread
 
     result = _train(job, "final")
+    by_seed = result.pop("metrics_by_seed")
+    result["seeds"] = {name: spread([each[name] for each in by_seed]) for name in result["metrics"]}
     job.progress(f"{job.title}: keeping the trained weights")
     sha256 = Artifacts().put(Path(result.pop("weights")), "weights.safetensors", "weights")
     return {**result, "weights_sha256": sha256}
@@ -167,6 +170,7 @@ def _pack(
     from compiler.bundle import file_name, write_bundle
     from compiler.devices import HOST, find_device, split_serial
     from data.tasks import load_task
+    from engine.candidates import training_facts
     from engine.teacher import model_folder, read_tokenizer
 
     settings, payload = job.settings, job.command.payload
@@ -184,6 +188,7 @@ def _pack(
             "metric": task.metric,
         },
         "teacher": settings.teacher,
+        "training": training_facts(settings, task),
         "device": device,
         "system": None if device == HOST else find_device(device).system,
         "precision": settings.precision,
@@ -198,6 +203,7 @@ def _pack(
             "precision": _precision_on(scored_on, settings.precision),
             "metrics": metrics,
             "before_compilation": payload["final"]["metrics"],
+            "seeds": payload["final"].get("seeds", {}),
             "early": payload["early_accuracy"],
         },
         "fusion": {"kernels": built.kernels, "blocks": built.blocks},

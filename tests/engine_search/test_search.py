@@ -206,6 +206,16 @@ def test_a_failed_final_training_gives_way_to_the_next_best():
     assert "final training failed: disk full" in [trial.reason for trial in state.trials]
 
 
+def test_the_log_says_what_several_seeds_came_to():
+    several, one = ({"pearson": {"seeds": seeds, "mean": 0.81, "deviation": found}} for seeds, found in ((3, 0.004), (1, None)))
+    worlds = World(seeds=several), World(seeds=one)
+    for world in worlds:
+        world.run(SEARCH)
+    said = ["".join(line for line in world.said if "compiling the trained model" in line) for world in worlds]
+    assert "(over 3 seeds: mean 0.810, deviation 0.004); compiling" in said[0]
+    assert "seeds" not in said[1]
+
+
 def test_when_no_candidate_can_be_finished_the_run_says_why():
     state = World(failing=lambda command: "disk full" if command.kind == "bundle" else None).run(SEARCH)
     check_end(state, SEARCH)

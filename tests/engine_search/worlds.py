@@ -43,6 +43,7 @@ class World:
     accuracy: Callable[[Architecture], float] = accuracy
     failing: Callable[[Do], str | None] = lambda command: None
     bundle_ms: Callable[[Architecture], float] | None = None
+    seeds: dict[str, Any] = field(default_factory=dict)  # of the final training
     queue: list[Do] = field(default_factory=list)
     seen: list[Do] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ class World:
             "compile": lambda: {"folder": "built", "kernels": 5, "compile_s": 1.0},
             "measure": lambda: latency,
             "train": lambda: {"accuracy": self.accuracy(architecture)},
-            "final_train": lambda: {"accuracy": self.accuracy(architecture) + 0.02, "metrics": {}},
+            "final_train": lambda: {"accuracy": self.accuracy(architecture) + 0.02, "metrics": {}, "seeds": self.seeds},
             "bundle": lambda: {
                 "latency": {**latency, "latency_ms": (self.bundle_ms or self.latency_ms)(architecture)},
                 "name": "b.zip",
