@@ -39,7 +39,12 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
     search.add_argument("--trials", type=int, help="candidates to try")
-    search.add_argument("--strategy", help="who proposes: reinforce, random, tpe, nsga2, evolution, or another package's")
+    search.add_argument(
+        "--strategy", help="who proposes: bayes, reinforce, random, tpe, nsga2, evolution, or another package's"
+    )
+    search.add_argument(
+        "--phases", type=int, metavar="N", help="2: layers first, then sizes; 1: all at once; 0: as the strategy does"
+    )
     search.add_argument("--seed", type=int, help="equal seeds give equal proposals")
     search.add_argument("--seq-len", type=int, metavar="TOKENS", help="sequence length of latency and of the compiled model")
     search.add_argument("--precision", help=PRECISION_HELP)

@@ -207,6 +207,7 @@ def details(view: Snapshot, trial: Trial, compiled: Mapping[str, Any] | None, *,
             _compiled(compiled)
 
 
+PHASES = {0: "none: layers and sizes at once", 1: "1 (layers)", 2: "2 (hidden and FFN sizes)"}
 REASONS = {"over_limit": "Why it was dropped", "failed": "Why it failed", "cancelled": "Why it ended"}
 STATUS_COLORS: dict[str, wording.BadgeColor] = {"trained": "blue", "over_limit": "orange", "failed": "red", "cancelled": "gray"}
 
@@ -224,7 +225,7 @@ def _facts(trial: Trial, metric: str) -> dict[str, str]:
         "Reward": wording.NONE if trial.reward is None else f"{trial.reward:+.3f}",
         "Parameters": wording.count(trial.parameters),
         "FLOPs": wording.count(trial.flops),
-        "Search phase": "1 (layers)" if trial.phase == 1 else "2 (hidden and FFN sizes)",
+        "Search phase": PHASES[trial.phase],
     }
 
 

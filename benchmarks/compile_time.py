@@ -29,7 +29,8 @@ from compiler.isa import host
 from compiler.workers import cool_down, warm_up
 from data.errors import CompileError, exit_status_of
 from engine.architecture import DEFAULT_SEQ_LEN, Architecture
-from engine.proposals import Tried, next_proposal
+from engine.history import History, Tried
+from engine.proposals import next_proposal
 from engine.settings import Settings
 from engine.space import SearchSpace, phase_one_trials
 from engine.strategies import make_strategy
@@ -147,14 +148,15 @@ def candidates(count: int) -> list[Architecture]:
     """What a search by chance proposes, depths first, each once."""
     space = SearchSpace.for_teacher(teacher_architecture("minilm"))
     strategy = make_strategy("random", space.vocabulary(), seed=0)
-    tried: list[Tried] = []
+    tried, chosen = History(), list[Architecture]()
     for phase, trials in ((1, phase_one_trials(count, Settings().phase_one_share)), (2, count)):
         while len(tried) < trials:
             proposal = next_proposal(space, strategy, phase, space.depths[-1], tried, math.inf)
             if proposal is None:
                 break
-            tried.append(Tried(proposal.architecture))
-    return [each.architecture for each in tried]
+            tried.put(Tried(proposal.architecture))
+            chosen.append(proposal.architecture)
+    return chosen
 
 
 def row_of(model: str, export_s: float, request: BuildRequest, out: Path) -> Row:

@@ -17,6 +17,8 @@ FIRST = 6  # random ones before there are parents
 class Evolution:
     """The `evolution` strategy (`engine.strategies.Strategy`). Its state is the population, the oldest first."""
 
+    phases = 1
+
     def __init__(self, options: Mapping[str, int], seed: int = 0, state: Mapping[str, Any] | None = None) -> None:
         self._seed = seed
         self._draws: int = state["draws"] if state else 0

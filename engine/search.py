@@ -8,20 +8,21 @@ Whoever carries the effects out (`jobs.driver`) may die at any time and may repo
 command that is not pending changes nothing. A failed command fails its trial; the run fails only when nothing is left to try.
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from data.errors import ModelError, UsageError
 from engine.architecture import Architecture
 from engine.control import Drop, Extend, Pause, Request, Resume
-from engine.proposals import Tried, next_proposal
+from engine.history import History, Tried
+from engine.proposals import next_proposal
 from engine.reward import feasible_reward, infeasible_reward, next_baseline
 from engine.settings import PREDICTED, SUPERNET, Settings
-from engine.space import Decision, SearchSpace, phase_one_trials
-from engine.strategies import Outcome, Strategy, make_strategy
+from engine.space import AT_ONCE, Decision, SearchSpace, phase_one_trials
+from engine.strategies import Outcome, Strategy, make_strategy, phases_of
 
 OVER = ("done", "failed", "cancelled")
 
@@ -146,20 +147,37 @@ def initial_state(run_id: str, settings: Settings) -> SearchState:
 
 def step(state: SearchState, event: Event) -> tuple[SearchState, list[Effect]]:
     """The state after `event`, and what is to be done about it. `state` is left as it is; the same input gives the same output."""
-    search = _Search(copy.deepcopy(state))
-    search.take(event)
-    return search.state, search.effects
+    search = Search(state)
+    effects = search.take(event)
+    return search.state, effects
 
 
-class _Search:
-    """One step under way: a state of its own to change, and the effects so far."""
+class Search:
+    """A search that goes on from a state, which it leaves as it is: its own shares with it what does not change. Strategy and history of
+    the trials are made of the state once and kept from event to event, so that an event costs the same however many there were."""
 
     def __init__(self, state: SearchState) -> None:
-        self.state = state
+        self.state = replace(state, trials=list(state.trials), pending=dict(state.pending), rejected=list(state.rejected))
         self.settings = Settings.from_dict(state.settings)
         self.effects: list[Effect] = []
+        self._changed: set[int] = set()  # trials that the history has not been told of
+        self._learned = False  # whether this event has changed the strategy
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event) -> list[Effect]:
+        """What is to be done about `event`; `state` is then that of after it."""
+        self.effects = []
+        try:
+            self._take(event)
+            if self._learned:
+                self.state.strategy = self._strategy.to_state()
+        except UsageError as error:  # of another package's strategy
+            for trial in self._running():
+                self._end_trial(trial.trial, "failed", str(error))
+            self._fail(str(error))
+        self._learned = False
+        return self.effects
+
+    def _take(self, event: Event) -> None:
         if isinstance(event, Request):
             self._take_request(event)
             return
@@ -195,7 +213,7 @@ class _Search:
             return
         self.state.teacher = result["teacher"]
         try:
-            space = self._space()
+            space = self._space
         except UsageError as error:  # sizes were given that this teacher's students cannot have
             self._fail(str(error))
             return
@@ -207,8 +225,11 @@ class _Search:
         if self.settings.architecture:
             self._try_the_one(space)
             return
-        trials = self.settings.trials
-        self._say(f"Phase 1: the number of layers, in {self._phase_one_trials()} of {trials} trials")
+        if self._phases == 1:
+            self.state.phase = AT_ONCE
+            self._say(f"Number of layers, hidden and FFN sizes at once, in {self.settings.trials} trials")
+        else:
+            self._say(f"Phase 1: the number of layers, in {self._phase_one_trials()} of {self.settings.trials} trials")
         self._go_on()
 
     def _try_the_one(self, space: SearchSpace) -> None:
@@ -224,7 +245,7 @@ class _Search:
 
     def _cancel(self) -> None:
         for trial in self._running():
-            trial.status, trial.reason = "cancelled", "the run was cancelled"
+            self._end_trial(trial.trial, "cancelled", "the run was cancelled")
         self._end("cancelled")
         self._say("Cancelled", level="warning")
 
@@ -275,7 +296,7 @@ class _Search:
                 self._say(f"Not extended to {trials} trials: the run ended before its first one", level="warning")
                 return
             self.state.status, self.state.error = "running", None
-        self.state.settings["trials"] = trials
+        self.state.settings = {**self.state.settings, "trials": trials}
         self.settings = Settings.from_dict(self.state.settings)
         self._say(f"Extended from {before} to {trials} trials")
         if self.state.stage == "finalise":
@@ -325,31 +346,26 @@ class _Search:
             if self._running():
                 return False
             self._begin_phase_two()
-        too_slow = any(trial.status == "over_limit" for trial in self.state.trials)
-        if too_slow and len(self.state.trials) == self.settings.trials - 1 and not self._running() and not self._feasible():
+        phase = self.state.phase
+        if len(self.state.trials) == self.settings.trials - 1 and not self._running() and self._all_too_slow():
             # The last trial, and nothing fits so far: the smallest candidate shows whether anything can.
-            self.state.depth = self._space().depths[0]
-            choices = self._space().smallest_choices(2, self.state.depth)
-            architecture = self._space().architecture(2, choices)
+            self.state.depth = None if phase == AT_ONCE else self._space.depths[0]
+            choices = self._space.smallest_choices(phase, self.state.depth)
+            architecture = self._space.architecture(phase, choices)
             if all(trial.name != str(architecture) for trial in self.state.trials):
-                self._begin_trial(2, choices, architecture)
+                self._begin_trial(phase, choices, architecture)
                 return True
-        while not self._propose_in(2, self.state.depth):
-            shallower = [depth for depth in self._space().depths if self.state.depth is not None and depth < self.state.depth]
+        while not self._propose_in(phase, self.state.depth):
+            shallower = [depth for depth in self._space.depths if self.state.depth is not None and depth < self.state.depth]
             if not shallower or self._feasible() or self._running():
                 return False
             self._take_depth(shallower[-1], "no candidate left with more")
         return True
 
     def _propose_in(self, phase: int, depth: int | None) -> bool:
-        space = self._space()
-        strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
-        tried = [
-            Tried(architecture_of_fields(trial.architecture), trial.latency_ms, trial.accuracy, trial.reward)
-            for trial in self.state.trials
-        ]
-        proposal = next_proposal(space, strategy, phase, depth, tried, self.settings.latency_ms, self.settings.screened)
-        self.state.strategy = strategy.to_state()
+        limit_ms, screened = self.settings.latency_ms, self.settings.screened
+        self._learned = True
+        proposal = next_proposal(self._space, self._strategy, phase, depth, self._history, limit_ms, screened)
         if proposal is None:
             return False
         self._begin_trial(phase, proposal.choices, proposal.architecture)
@@ -366,6 +382,7 @@ class _Search:
             self.state.depth if phase == 2 else None,
         )
         self.state.trials.append(trial)
+        self._changed.add(number)
         self._say(f"Trial {number}: {trial.name}", number)
         self._do("compile", number, {"architecture": trial.architecture})
         self._do("train", number, {"architecture": trial.architecture})
@@ -373,7 +390,7 @@ class _Search:
     def _begin_phase_two(self) -> None:
         """Fixes the depth: that of the most accurate candidate within the limit; if none was, fewer layers than any too slow."""
         self.state.phase = 2
-        depths = self._space().depths
+        depths = self._space.depths
         feasible = self._feasible()
         if feasible:
             best = feasible[0]
@@ -451,12 +468,11 @@ class _Search:
         if self.settings.architecture:
             self._go_on()
             return
-        space = self._space()
-        strategy = make_strategy(self.settings.strategy, space.vocabulary(), self.settings.seed, self.state.strategy)
-        decisions, reward = space.decisions(trial.phase, trial.depth), trial.reward or 0.0
-        strategy.observe(decisions, trial.choices, Outcome(reward, trial.accuracy, trial.latency_ms, self.settings.latency_ms))
-        self.state.strategy = strategy.to_state()
-        policy = _policy_facts(strategy, decisions, trial.choices)
+        decisions, reward = self._space.decisions(trial.phase, trial.depth), trial.reward or 0.0
+        self._learned = True
+        outcome = Outcome(reward, trial.accuracy, trial.latency_ms, self.settings.latency_ms)
+        self._strategy.observe(decisions, trial.choices, outcome)
+        policy = _policy_facts(self._strategy, decisions, trial.choices)
         entropy = f"; the policy's entropy is {policy['entropy']:.2f} of {policy['largest_entropy']:.2f} nats" if policy else ""
         self._say(f"Trial {trial.trial}: reward {reward:+.3f}{entropy}", trial.trial, data={"policy": policy} if policy else {})
         self._go_on()
@@ -528,24 +544,58 @@ class _Search:
 
     # ---- small things
 
+    @cached_property
     def _space(self) -> SearchSpace:
         settings = self.settings
         teacher = architecture_of_fields(self.state.teacher or {})
         return SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
 
+    @cached_property
+    def _strategy(self) -> Strategy:
+        return make_strategy(self.settings.strategy, self._space.vocabulary(), self.settings.seed, self.state.strategy)
+
+    @cached_property
+    def _all_tried(self) -> History:
+        return History(map(_tried, self.state.trials))
+
+    @property
+    def _history(self) -> History:
+        for number in sorted(self._changed):
+            self._all_tried.put(_tried(self.state.trials[number - 1]))
+        self._changed.clear()
+        return self._all_tried
+
+    @property
+    def _phases(self) -> int:
+        return self.settings.phases or phases_of(self._strategy)
+
     def _phase_one_trials(self) -> int:
         return phase_one_trials(self.settings.trials, self.settings.phase_one_share)
 
     def _trial(self, number: int) -> TrialState:
-        return self.state.trials[number - 1]
+        """A trial to change: the state before keeps its own."""
+        self.state.trials[number - 1] = trial = replace(self.state.trials[number - 1])
+        self._changed.add(number)
+        return trial
+
+    def _end_trial(self, number: int, status: str, reason: str) -> None:
+        trial = self._trial(number)
+        trial.status, trial.reason = status, reason
 
     def _running(self) -> list[TrialState]:
-        return [trial for trial in self.state.trials if trial.status == "running"]
+        """A running trial always has a command pending, of which there are few."""
+        numbers = {command["trial"] for command in self.state.pending.values()} - {None}
+        trials = (self.state.trials[number - 1] for number in sorted(numbers))
+        return [trial for trial in trials if trial.status == "running"]
 
     def _feasible(self) -> list[TrialState]:
         """Trained candidates within the limit, the most accurate first, of equals the fastest."""
         trained = [trial for trial in self.state.trials if trial.status == "trained"]
         return sorted(trained, key=lambda trial: (-(trial.accuracy or 0.0), trial.latency_ms))
+
+    def _all_too_slow(self) -> bool:
+        """Whether all that were measured and came through were over the limit."""
+        return not self._feasible() and any(trial.status == "over_limit" for trial in self.state.trials)
 
     def _do(self, kind: str, number: int | None, payload: dict[str, Any]) -> None:
         again = [str(self.state.finals)] if self.state.stage == "finalise" and self.state.finals else []
@@ -587,6 +637,10 @@ def _policy_facts(strategy: Strategy, decisions: Sequence[Decision], choices: Se
             for decision, options, choice in zip(decisions, probabilities, choices, strict=True)
         ],
     }
+
+
+def _tried(trial: TrialState) -> Tried:
+    return Tried(architecture_of_fields(trial.architecture), trial.latency_ms, trial.accuracy, trial.reward)
 
 
 def fields_of_architecture(architecture: Architecture) -> dict[str, Any]:

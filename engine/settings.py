@@ -43,13 +43,14 @@ class Settings:
     latency_ms: float = 5.0  # the limit rL of CANAO section 3.3: batch 1, `seq_len` tokens, median
     latency: str = AUTO  # measured, predicted, or whichever the device allows; a run keeps to what it began with
     trials: int = 8  # candidates compiled and measured; those within the limit are trained too
-    strategy: str = "reinforce"
+    strategy: str = "bayes"
     seed: int = 0
     text: str | None = None  # unlabelled, for distillation: a file, a .gz or a folder; None: the task's own and generated
     seq_len: int = 128  # tokens
     precision: str = "fp32"
     threads: int | None = None  # of a measured inference; None: the device's physical cores
     screened: int = 4  # samples compared by predicted latency for each trial; 1: each sample gets its trial, as in CANAO
+    phases: int = 0  # 2: layers first, then sizes, as CANAO; 1: everything at once; 0: what the strategy is made for
     phase_one_share: float = 0.375  # of the trials, which look for the depth; the others for the sizes at that depth
     baseline_decay: float = 0.8  # of the past in the reward's baseline; the paper gives none, and 8 to 100 trials must move it
     parallel: int = 1  # candidates under way at once; more than one pays off with more than one training worker
@@ -87,6 +88,7 @@ class Settings:
         for name in ("phase_one_share", "baseline_decay"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"{name} is {value:g}; give 0 to 1")
+        _require(self.phases in (0, 1, 2), f"phases is {self.phases}; give 2, 1, or 0 for the strategy's own")
         for name in ("seed", "distil_tokens", "distil_seconds"):
             value = getattr(self, name)
             _require(value >= 0, f"{name} is {value}; give 0 or more")

@@ -1,9 +1,11 @@
-"""The architectures a search may propose, in CANAO's two phases (section 3.3): first the depth, then the sizes at that depth.
+"""The architectures a search may propose, in CANAO's two phases (section 3.3): first the depth, then the sizes at that depth; or, as
+phase 0, all at once.
 
 Widths follow the teacher, whose weights a student inherits: its head width, at most its hidden size, shares of its FFN size.
 A student narrower than its teacher keeps the teacher's embeddings and projects them (`Architecture.embedding_size`).
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from engine.architecture import Architecture
 SMALLEST_HIDDEN_SIZE = 256  # accuracy drops below it (CANAO section 3.3)
 SIZE_STEP = 64  # the kernels' tiles; also the head width of BERT
 DEPTHS_ONE_BY_ONE = 6  # deeper than this, every second depth is offered
+AT_ONCE = 0  # the phase that decides on everything
 FFN_QUARTERS = (1, 2, 3)  # of the teacher's FFN size, beside the whole
 
 
@@ -82,7 +85,11 @@ class SearchSpace:
         return {"depth": len(self.depths), "hidden": len(self.hidden_sizes), "ffn": len(self.ffn_sizes)}
 
     def decisions(self, phase: int, depth: int | None = None) -> tuple[Decision, ...]:
-        """What is decided for one candidate: phase 1 its depth; phase 2 its hidden size, then each layer's FFN size."""
+        """What is decided for one candidate: phase 1 its depth; phase 2 its hidden size, then each layer's FFN size; phase 0 depth, hidden
+        size, and FFN sizes for the most layers that there are, of which a candidate with fewer takes the first."""
+        if phase == AT_ONCE:
+            sizes = (Decision("ffn", self.ffn_sizes) for _ in range(self.depths[-1]))
+            return (Decision("depth", self.depths), Decision("hidden", self.hidden_sizes), *sizes)
         if phase == 1:
             return (Decision("depth", self.depths),)
         if depth is None:
@@ -91,6 +98,11 @@ class SearchSpace:
 
     def architecture(self, phase: int, choices: Sequence[int]) -> Architecture:
         """The candidate of `choices`: for each of `decisions(phase, …)` the index of its option."""
+        if phase == AT_ONCE:
+            depth, hidden, *sizes = choices
+            return self._sized(
+                self.hidden_sizes[hidden], tuple(self.ffn_sizes[choice] for choice in sizes[: self.depths[depth]])
+            )
         if phase == 1:
             return self.sized(self.hidden_sizes[-1], (self.reference_ffn_size,) * self.depths[choices[0]])
         return self.sized(self.hidden_sizes[choices[0]], tuple(self.ffn_sizes[choice] for choice in choices[1:]))
@@ -129,8 +141,12 @@ class SearchSpace:
         millions are cheap, and an exhausted space is known as such.
         """
         decisions = self.decisions(phase, depth)
-        for first in range(len(decisions[0].options)):
-            waiting = deque([(first,) + (0,) * (len(decisions) - 1)])
+        bodies = list(itertools.product(*(range(len(each.options)) for each in decisions if each.kind != "ffn")))
+        for body in bodies:
+            sized = (
+                len(body) + self.depths[body[0]] if phase == AT_ONCE else len(decisions)
+            )  # beyond are layers that it has not
+            waiting = deque([body + (0,) * (len(decisions) - len(body))])
             met = set(waiting)
             while waiting:
                 choices = waiting.popleft()
@@ -138,7 +154,7 @@ class SearchSpace:
                 if not acceptable(architecture):
                     continue
                 yield choices, architecture
-                for position in range(1, len(decisions)):
+                for position in range(len(body), sized):
                     larger = (*choices[:position], choices[position] + 1, *choices[position + 1 :])
                     if larger[position] < len(decisions[position].options) and larger not in met:
                         met.add(larger)

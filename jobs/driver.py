@@ -165,8 +165,10 @@ def checked(settings: Settings) -> Settings:
     from data.tasks import load_task, task_names
     from data.text import text_files
     from engine.space import SearchSpace
+    from engine.strategies import check_strategy
     from engine.teacher import HUB_ID, teacher_architecture, teacher_names
 
+    check_strategy(settings.strategy)
     latency = _latency_of(settings)
     task = settings.task
     if task not in {info.name for info in task_names()}:

@@ -46,7 +46,7 @@ def runs_in(home: Path) -> int:
     [
         (("--task", "nosuch"), "nosuch"),
         (("--device", "toaster"), "unknown device 'toaster'; take host"),
-        (("--strategy", "oracle"), "unknown strategy 'oracle'; take one of reinforce, random"),
+        (("--strategy", "oracle"), "unknown strategy 'oracle'; take one of bayes, reinforce, random"),
         (("--latency-ms", "0"), "give a number of milliseconds above 0"),
         (("--latency-ms", "nan"), "give a number of milliseconds above 0"),
         (("--trials", "0"), "trials is 0; give 1 or more"),

@@ -95,7 +95,8 @@ def ask(given: Settings) -> None:
         )  # fmt: skip
         strategy = columns[1].selectbox(
             "Strategy", *_choice(strategy_names(), given.strategy),
-            help="reinforce: an LSTM policy with REINFORCE (CANAO section 3.3). random, tpe (Optuna) and evolution (regularised): to compare with.",
+            help="bayes: models of accuracy and latency choose the candidate with the largest expected improvement. reinforce: CANAO's LSTM policy "
+            "with REINFORCE (section 3.3). random, tpe and nsga2 (Optuna) and evolution (regularised): to compare with.",
         )  # fmt: skip
         seed = columns[2].number_input(
             "Seed", value=given.seed, min_value=0, step=1, help="The same seed proposes the same candidates."

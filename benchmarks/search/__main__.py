@@ -1,14 +1,18 @@
 """Every strategy at equal budgets, on a table of one whole space.
 
     python -m benchmarks.search table TABLE.json --task stsb [--text FILE]    made once, in under two hours on two cores; resumed if interrupted
-    python -m benchmarks.search run TABLE.json [--seeds 20] [--evaluations 100] [--limits 0.25,0.5] [--json FILE]
+    python -m benchmarks.search run TABLE.json [--seeds 20] [--evaluations 100] [--limits 0.25,0.5] [--json FILE] [--html FILE]
 
 A run is the product's own search, whose measurements and accuracies come from the table. Limits are quantiles of the table's latencies.
 """
 
 import argparse
+import multiprocessing
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +21,19 @@ import numpy as np
 from app.terminal import Progress
 from app.terminal import table as text_table
 from benchmarks import machine
-from benchmarks.search.simulate import hypervolume, search, summary
-from benchmarks.search.table import DEPTHS, FFN_SIZES, HIDDEN_SIZES, Table, feasible, make, read
+from benchmarks.search.simulate import Trace, hypervolume, search, summary
+from benchmarks.search.table import (
+    DEPTHS,
+    FFN_SIZES,
+    HIDDEN_SIZES,
+    Table,
+    add_accuracies,
+    add_latencies,
+    feasible,
+    opened,
+    read,
+)
+from compiler.isa import cores
 from data.errors import UsageError, exit_status_of
 from engine.settings import Settings
 from engine.strategies import strategy_names
@@ -27,23 +42,26 @@ from engine.strategies import strategy_names
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    making = commands.add_parser("table", help="measure and score a space")
+    making = commands.add_parser("table", help="score and measure a space")
     making.add_argument("table", type=Path, metavar="TABLE")
     making.add_argument("--task", default=Settings().task)
     making.add_argument("--teacher", default=Settings.teacher)
     making.add_argument("--text")
     making.add_argument("--distil-tokens", type=int, default=Settings.distil_tokens)
     making.add_argument("--distil-seconds", type=int, default=Settings.distil_seconds)
+    making.add_argument("--only", choices=("accuracies", "latencies"), help="only this part of it")
     for name, sizes in (("depths", DEPTHS), ("hidden-sizes", HIDDEN_SIZES), ("ffn-sizes", FFN_SIZES)):
         making.add_argument(f"--{name}", type=_sizes, default=sizes)
     running = commands.add_parser("run", help="compare strategies")
     running.add_argument("table", type=Path, metavar="TABLE")
-    running.add_argument("--strategies", default=",".join(strategy_names()))
+    running.add_argument("--strategies", default=",".join(strategy_names()), help="each for itself, or with its phases: tpe/2")
     running.add_argument("--seeds", type=int, default=20)
     running.add_argument("--evaluations", type=int, default=100)
     running.add_argument("--limits", default="0.25,0.5", help="quantiles of the table's latencies")
     running.add_argument("--screened", type=int, default=Settings.screened)
+    running.add_argument("--processes", type=int, default=cores())
     running.add_argument("--json", type=Path, metavar="FILE")
+    running.add_argument("--html", type=Path, metavar="FILE", help="regret after each evaluation, with bands over seeds")
     options = parser.parse_args()
     sys.exit(exit_status_of("search", lambda: _make(options) if options.command == "table" else _run(options)))
 
@@ -52,10 +70,14 @@ def _make(options: argparse.Namespace) -> None:
     names = ("task", "teacher", "text", "distil_tokens", "distil_seconds", "depths", "hidden_sizes", "ffn_sizes")
     progress = Progress()
     try:
-        made = make(Settings(**{name: getattr(options, name) for name in names}), options.table, progress.bar)
+        made = opened(Settings(**{name: getattr(options, name) for name in names}), options.table)
+        if options.only != "latencies":
+            add_accuracies(made, options.table, progress.bar)
+        if options.only != "accuracies":
+            add_latencies(made, options.table, progress.bar)
     finally:
         progress.close()
-    print(f"{len(made.rows)} architectures in {options.table}")
+    print(f"{len(made.accuracies)} accuracies and {len(made.latencies)} latencies in {options.table}")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -64,16 +86,18 @@ def _run(options: argparse.Namespace) -> None:
         raise UsageError(
             f"{options.table} lacks {len(missing)} architectures of its space; finish it: python -m benchmarks.search table"
         )
-    if options.seeds < 1 or options.evaluations < 1:
-        raise UsageError("give 1 seed or more, and 1 evaluation or more")
-    latencies, progress = [row.latency_ms for row in table.rows.values()], Progress()
-    found = []
-    for quantile in _quantiles(options.limits):
-        limit_ms = float(np.quantile(latencies, quantile))
-        found.append({"quantile": quantile, **_at(table, limit_ms, options, progress)})
-    progress.close()
+    if options.seeds < 1 or options.evaluations < 1 or options.processes < 1:
+        raise UsageError("give 1 seed or more, 1 evaluation or more, and 1 process or more")
+    latencies = [row.latency_ms for row in table.rows.values()]
+    quantiles = _quantiles(options.limits)
+    limits_ms = [float(np.quantile(latencies, quantile)) for quantile in quantiles]
+    traces = _traces(table, limits_ms, options)
+    found = [
+        {"quantile": quantile, **_figures(table, limit_ms, traces[limit_ms], options.evaluations)}
+        for quantile, limit_ms in zip(quantiles, limits_ms, strict=True)
+    ]
     report = {
-        **machine.facts(("optuna", "torch")),
+        **machine.facts(("optuna", "torch", "scipy")),
         "table": table.settings.to_dict(),
         "architectures": len(table.rows),
         "seeds": options.seeds,
@@ -82,22 +106,61 @@ def _run(options: argparse.Namespace) -> None:
         "limits": found,
     }
     machine.keep(report, options.json)
+    if options.html:
+        from benchmarks.search.figure import write
+
+        write(
+            options.html, [(f"within {each['limit_ms']:.2f} ms", each["optimum"], traces[each["limit_ms"]]) for each in found]
+        )
     print("\n\n".join(map(_rendered, found)))
 
 
-def _at(table: Table, limit_ms: float, options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """Every strategy under one limit."""
+def _traces(table: Table, limits_ms: Sequence[float], options: argparse.Namespace) -> dict[float, dict[str, list[Trace]]]:
+    """Every search, by limit and strategy in the order of seeds; several at once."""
+    asked = []
+    for limit_ms in limits_ms:
+        for strategy in options.strategies.split(","):
+            name, _, phases = strategy.partition("/")
+            if phases not in ("", "1", "2"):
+                raise UsageError(f"--strategies: '{strategy}' asks for {phases} phases; give 1 or 2")
+            for seed in range(options.seeds):
+                settings = replace(
+                    table.settings,
+                    strategy=name,
+                    phases=int(phases or 0),
+                    seed=seed,
+                    trials=options.evaluations,
+                    latency_ms=limit_ms,
+                    screened=options.screened,
+                )
+                asked.append((limit_ms, strategy, settings))
+    found: dict[float, dict[str, list[Trace]]] = {limit_ms: {} for limit_ms in limits_ms}
+    progress, context = Progress(), multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
+    with ProcessPoolExecutor(options.processes, context, _one_thread) as pool:
+        searches = pool.map(partial(search, table), [settings for _, _, settings in asked])
+        for number, ((limit_ms, strategy, settings), trace) in enumerate(zip(asked, searches, strict=True)):
+            progress.bar(f"{strategy} within {limit_ms:.2f} ms, seed {settings.seed}", number / len(asked))
+            found[limit_ms].setdefault(strategy, []).append(trace)
+    progress.close()
+    return found
+
+
+def _one_thread() -> None:
+    """Each process has a core; what strategies compute is small."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def _figures(table: Table, limit_ms: float, traces: Mapping[str, Sequence[Trace]], evaluations: int) -> dict[str, Any]:
+    """Of every strategy under one limit."""
     rows = list(table.rows.values())
     within = feasible(rows, limit_ms)
     optimum, worst = max(row.accuracy for row in within), min(row.accuracy for row in rows)
     volume = hypervolume(within, limit_ms, worst) or 1.0
-    figures: dict[str, Any] = {}
-    for strategy in options.strategies.split(","):
-        traces = []
-        for seed in range(options.seeds):
-            progress.bar(f"{strategy} within {limit_ms:.2f} ms, seed {seed}", seed / options.seeds)
-            traces.append(search(table, strategy, seed, options.evaluations, limit_ms, options.screened))
-        figures[strategy] = summary(traces, optimum, volume, options.evaluations)
+    figures = {strategy: summary(found, optimum, volume, evaluations) for strategy, found in traces.items()}
     return {"limit_ms": limit_ms, "feasible": len(within), "optimum": optimum, "strategies": figures}
 
 

@@ -1,7 +1,7 @@
 """A whole search whose commands are answered from a table: the product's own state machine, strategies and reward."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
@@ -10,14 +10,15 @@ from engine.search import (
     Do,
     Event,
     Finished,
+    Search,
     SearchState,
     Start,
     Stop,
     architecture_of_fields,
     fields_of_architecture,
     initial_state,
-    step,
 )
+from engine.settings import Settings
 
 CLOSE = 0.003  # of the optimum's accuracy: 0.3 points
 MARKS = (10, 20, 50, 100)  # evaluations after which figures are given
@@ -32,25 +33,24 @@ class Trace:
     volume: tuple[float, ...]
 
 
-def search(table: Table, strategy: str, seed: int, evaluations: int, limit_ms: float, screened: int) -> Trace:
-    """`evaluations`: candidates measured, whether within the limit or not, as the search counts its trials."""
-    settings = replace(table.settings, strategy=strategy, seed=seed, trials=evaluations, latency_ms=limit_ms, screened=screened)
-    state = initial_state("simulated", settings)
+def search(table: Table, settings: Settings) -> Trace:
+    """`settings.trials`: candidates measured, whether within the limit or not, as the search counts its trials."""
+    rows = table.rows
+    under_way = Search(initial_state("simulated", settings))
     waiting: list[Event] = [Start()]
     while waiting:
-        state, effects = step(state, waiting.pop(0))
-        for effect in effects:
+        for effect in under_way.take(waiting.pop(0)):
             if isinstance(effect, Do):  # training outlasts compilation and measurement
-                waiting.insert(len(waiting) if effect.kind == "train" else 0, _answer(effect, table))
+                waiting.insert(len(waiting) if effect.kind == "train" else 0, _answer(effect, table, rows))
             elif isinstance(effect, Stop):
                 waiting = [event for event in waiting if getattr(event, "command_id", None) != effect.command_id]
-    return _trace(state, table, evaluations, limit_ms)
+    return _trace(under_way.state, rows, settings)
 
 
-def _answer(command: Do, table: Table) -> Finished:
+def _answer(command: Do, table: Table, rows: Mapping[str, Row]) -> Finished:
     if command.kind == "prepare":
         return Finished(command.command_id, "done", {"teacher": fields_of_architecture(table.teacher)})
-    row = table.rows[str(architecture_of_fields(command.payload["architecture"]))]
+    row = rows[str(architecture_of_fields(command.payload["architecture"]))]
     latency = {"latency_ms": row.latency_ms, "p10_ms": row.p10_ms, "p90_ms": row.p90_ms, "source": "measured"}
     results: dict[str, dict[str, Any]] = {
         "compile": {},
@@ -62,14 +62,14 @@ def _answer(command: Do, table: Table) -> Finished:
     return Finished(command.command_id, "done", results[command.kind])
 
 
-def _trace(state: SearchState, table: Table, evaluations: int, limit_ms: float) -> Trace:
-    tried = [table.rows[trial.name] for trial in state.trials]
-    worst = min(row.accuracy for row in table.rows.values())
+def _trace(state: SearchState, rows: Mapping[str, Row], settings: Settings) -> Trace:
+    tried = [rows[trial.name] for trial in state.trials]
+    worst = min(row.accuracy for row in rows.values())
     best, volumes = [], []
-    for count in range(1, evaluations + 1):  # a search that has tried all there is ends early
-        within = feasible(tried[:count], limit_ms)
+    for count in range(1, settings.trials + 1):  # a search that has tried all there is ends early
+        within = feasible(tried[:count], settings.latency_ms)
         best.append(max((row.accuracy for row in within), default=None))
-        volumes.append(hypervolume(within, limit_ms, worst))
+        volumes.append(hypervolume(within, settings.latency_ms, worst))
     return Trace(tuple(best), tuple(volumes))
 
 

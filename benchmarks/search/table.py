@@ -1,13 +1,15 @@
-"""A table of every architecture of one space: its latency, measured here, and its accuracy in the supernet."""
+"""A table of every architecture of one space: its accuracy in the supernet, and its latency, measured here. The two are made one after the
+other, each gone on with where it was: accuracies are a matter of work, latencies want a machine with nothing else to do.
+"""
 
 import dataclasses
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine
 from data.errors import UsageError
@@ -15,9 +17,15 @@ from data.home import subfolder
 from engine.architecture import Architecture
 from engine.search import architecture_of_fields, fields_of_architecture
 from engine.settings import SUPERNET, Settings
-from engine.space import SearchSpace
+from engine.space import AT_ONCE, SearchSpace
+
+if TYPE_CHECKING:
+    from compiler.measure import Latency
 
 DEPTHS, HIDDEN_SIZES, FFN_SIZES = (1, 2, 3, 4), (256, 288, 320, 384), (384, 768, 1536)  # 480 architectures
+BUILT_AT_ONCE = 40  # 50 MB each, until they are measured
+OF_A_SEARCH = ("strategy", "phases", "trials", "latency_ms", "screened", "phase_one_share", "baseline_decay", "parallel")
+RUNS = 300  # of an inference; under a second
 
 Log = Callable[[str, float], None]
 
@@ -35,19 +43,28 @@ class Row:
 
 @dataclass
 class Table:
-    """`settings` and `teacher` are those whose space this is; `rows` may still lack some of it."""
+    """`settings` and `teacher` are those whose space this is. By architecture, of which some may still be missing: accuracies; latencies, as
+    median, 10th and 90th percentile in milliseconds."""
 
     settings: Settings
     teacher: Architecture
-    rows: dict[str, Row] = field(default_factory=dict)
+    accuracies: dict[str, float] = field(default_factory=dict)
+    latencies: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
     def space(self) -> SearchSpace:
         settings = self.settings
         return SearchSpace.for_teacher(self.teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
 
+    @property
+    def rows(self) -> dict[str, Row]:
+        """Of what both is known of."""
+        both = [name for name in self.accuracies if name in self.latencies]
+        return {name: Row(name, *self.latencies[name], self.accuracies[name]) for name in both}
+
     def missing(self) -> list[Architecture]:
-        return [architecture for architecture in architectures(self.space) if str(architecture) not in self.rows]
+        known = self.accuracies.keys() & self.latencies.keys()
+        return [architecture for architecture in architectures(self.space) if str(architecture) not in known]
 
     def keep(self, path: Path) -> None:
         """All of it as JSON, with the machine that it was taken on."""
@@ -55,7 +72,8 @@ class Table:
             **machine.facts(("apache-tvm", "torch")),
             "settings": self.settings.to_dict(),
             "teacher": fields_of_architecture(self.teacher),
-            "rows": [dataclasses.asdict(row) for row in self.rows.values()],
+            "accuracies": self.accuracies,
+            "latencies": self.latencies,
         }
         machine.keep(report, path)
 
@@ -67,9 +85,10 @@ def read(path: Path) -> Table:
     """
     try:
         kept = json.loads(path.read_text())
-        rows = {row["architecture"]: Row(**row) for row in kept["rows"]}
-        return Table(Settings.from_dict(kept["settings"]), architecture_of_fields(kept["teacher"]), rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        latencies = {name: (float(median), float(p10), float(p90)) for name, (median, p10, p90) in kept["latencies"].items()}
+        accuracies = {name: float(accuracy) for name, accuracy in kept["accuracies"].items()}
+        return Table(Settings.from_dict(kept["settings"]), architecture_of_fields(kept["teacher"]), accuracies, latencies)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} is no table of architectures ({error}); make one: python -m benchmarks.search table"
         ) from error
@@ -77,49 +96,85 @@ def read(path: Path) -> Table:
 
 def architectures(space: SearchSpace) -> Iterator[Architecture]:
     """Every one of the space, all of a depth and hidden size together, as they share a network."""
-    for depth in space.depths:
-        hidden, *ffn_sizes = space.decisions(2, depth)
-        for choices in itertools.product(*(range(len(decision.options)) for decision in (hidden, *ffn_sizes))):
-            yield space.architecture(2, choices)
+    return (architecture for _, architecture in space.ascending(AT_ONCE, None, lambda _: True))
 
 
-def make(settings: Settings, path: Path, log: Log) -> Table:
-    """The table of a space, gone on with where `path` has part of it. Each row is kept as soon as it is known.
+def opened(settings: Settings, path: Path) -> Table:
+    """The table at a path, or an empty one for it.
 
     Raises:
-        UsageError: unknown task or teacher; or `path` is of other settings.
-        CompileError, MeasureError, TrainingError: as a search's commands.
+        UsageError: unknown teacher, or the file is of other settings.
     """
     from engine.teacher import load_teacher
 
     settings = dataclasses.replace(settings, accuracy=SUPERNET)
     table = read(path) if path.is_file() else Table(settings, load_teacher(settings.teacher).architecture)
-    if table.settings != settings:
+    if _made_by(table.settings) != _made_by(settings):
         raise UsageError(f"{path} is a table of other settings; give another file")
-    missing = table.missing()
-    for number, architecture in enumerate(missing):
-        log(str(architecture), number / len(missing))
-        table.rows[str(architecture)] = _row(architecture, settings, log)
-        table.keep(path)
     return table
 
 
-def _row(architecture: Architecture, settings: Settings, log: Log) -> Row:
-    from compiler.build import build
-    from compiler.measure import measure
-    from compiler.workers import warm_up
-    from engine.candidates import evaluate_candidate, export_candidate
+def _made_by(settings: Settings) -> dict[str, Any]:
+    """What a table's figures depend on."""
+    return {name: value for name, value in settings.to_dict().items() if name not in OF_A_SEARCH}
 
-    def tell(message: str, fraction: float | None = None, data: Mapping[str, Any] | None = None) -> None:
-        log(message, fraction or 0.0)
+
+def add_accuracies(table: Table, path: Path, log: Log) -> None:
+    """Those that are missing, a network at a time: each is kept as soon as it is tuned and its members are scored.
+
+    Raises:
+        UsageError, TrainingError: as a search's commands.
+    """
+    from compiler.quiet import never
+    from engine.ground import ground_of
+    from engine.supernet import accuracies
+
+    def tell(message: str, fraction: float, data: dict[str, Any]) -> None:
+        log(message, fraction)
+
+    for _, members in itertools.groupby(architectures(table.space), lambda each: (each.layers, each.hidden_size)):
+        network = list(members)
+        if all(str(each) in table.accuracies for each in network):
+            continue
+        found = accuracies(ground_of(table.settings), network[0], tell, never)
+        table.accuracies |= {str(each): found[each.ffn_sizes] for each in network}
+        table.keep(path)
+
+
+def add_latencies(table: Table, path: Path, log: Log) -> None:
+    """Those that are missing, some at a time: these are compiled, then each is measured on a quiet machine and kept.
+
+    Raises:
+        UsageError, CompileError, MeasureError: as a search's commands.
+    """
+    missing = [each for each in architectures(table.space) if str(each) not in table.latencies]
+    for first in range(0, len(missing), BUILT_AT_ONCE):
+        group = missing[first : first + BUILT_AT_ONCE]
+        with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as scratch:
+            for number, each in enumerate(group, first):
+                log(f"compiling {each}", number / len(missing))
+                _build(each, table.settings, Path(scratch) / str(each))
+            for number, each in enumerate(group, first):
+                log(f"measuring {each}", number / len(missing))
+                latency = _measured(Path(scratch) / str(each), table.settings)
+                table.latencies[str(each)] = (latency.median_ms, latency.p10_ms, latency.p90_ms)
+        table.keep(path)
+
+
+def _build(architecture: Architecture, settings: Settings, folder: Path) -> None:
+    from compiler.build import build
+    from compiler.workers import warm_up
+    from engine.candidates import export_candidate
 
     warm_up()
-    with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as scratch:
-        folder = Path(scratch)
-        result = evaluate_candidate(architecture, settings, stage="early", workdir=folder / "accuracy", progress=tell)
-        built = build(export_candidate(architecture, settings, None, folder / "export"), folder / "built")
-        latency = measure(built.folder, settings.device, settings.threads)
-    return Row(str(architecture), latency.median_ms, latency.p10_ms, latency.p90_ms, result.accuracy)
+    with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as exported:
+        build(export_candidate(architecture, settings, None, Path(exported)), folder)
+
+
+def _measured(folder: Path, settings: Settings) -> "Latency":
+    from compiler.measure import measure
+
+    return measure(folder, settings.device, settings.threads, runs=RUNS)
 
 
 def feasible(rows: Sequence[Row], limit_ms: float) -> list[Row]:

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.search.__main__ import main
 from benchmarks.search.simulate import hypervolume, search, summary
-from benchmarks.search.table import Row, Table, architectures, read
+from benchmarks.search.table import Row, Table, add_accuracies, add_latencies, architectures, opened, read
+from compiler.measure import Latency
 from data.errors import UsageError
 from engine.architecture import PRESETS
 from engine.settings import Settings
@@ -15,6 +16,11 @@ from engine.strategies import strategy_names
 
 SETTINGS = Settings(task="paraphrase", depths=(1, 2), hidden_sizes=(256, 384), ffn_sizes=(384, 768, 1536))
 LIMIT_MS = 1.0
+MEASURED = Latency(1.5, 1.4, 1.6, 300, "measured", 2, 0.1)
+
+
+def asked(**values) -> Settings:
+    return replace(SETTINGS, latency_ms=LIMIT_MS, screened=1, **values)
 
 
 @pytest.fixture
@@ -29,14 +35,15 @@ def table() -> Table:
             + each.hidden_size / 4000
             + sum(size / (n * 2e4) for n, size in enumerate(each.ffn_sizes, 1))
         )
-        made.rows[str(each)] = Row(str(each), latency_ms, latency_ms * 0.9, latency_ms * 1.1, accuracy)
+        made.latencies[str(each)] = latency_ms, latency_ms * 0.9, latency_ms * 1.1
+        made.accuracies[str(each)] = accuracy
     return made
 
 
 def test_every_architecture_of_the_space_is_there_once(table):
     assert len(list(architectures(table.space))) == len(table.rows) == 2 * (3 + 9)
     assert table.missing() == []
-    del table.rows["L1-H384-A12-F768"]
+    del table.latencies["L1-H384-A12-F768"]
     assert list(map(str, table.missing())) == ["L1-H384-A12-F768"]
 
 
@@ -44,7 +51,7 @@ def test_every_architecture_of_the_space_is_there_once(table):
 def test_a_search_of_the_whole_space_finds_its_best(table, strategy):
     rows = [row for row in table.rows.values() if row.latency_ms <= LIMIT_MS]
     assert 3 < len(rows) < 20
-    trace = search(table, strategy, 0, 24, LIMIT_MS, 1)
+    trace = search(table, asked(strategy=strategy, trials=24))
     assert len(trace.best) == len(trace.volume) == 24
     found = [each for each in trace.best if each is not None]
     assert found == sorted(found)
@@ -54,7 +61,7 @@ def test_a_search_of_the_whole_space_finds_its_best(table, strategy):
 
 
 def test_equal_seeds_give_equal_searches(table):
-    one, again, other = (search(table, "reinforce", seed, 8, LIMIT_MS, 1) for seed in (0, 0, 1))
+    one, again, other = (search(table, asked(strategy="reinforce", seed=seed, trials=8)) for seed in (0, 0, 1))
     assert one == again
     assert one != other
 
@@ -66,7 +73,7 @@ def test_hypervolume():
 
 
 def test_figures_over_seeds(table):
-    traces = [search(table, "random", seed, 10, LIMIT_MS, 1) for seed in range(4)]
+    traces = [search(table, asked(strategy="random", seed=seed, trials=10)) for seed in range(4)]
     (figures,) = summary(traces, 0.7, 2.0, 10)
     best = [trace.best[-1] or 0 for trace in traces]
     assert figures["evaluations"] == 10
@@ -76,24 +83,26 @@ def test_figures_over_seeds(table):
 
 
 def test_the_command_compares_strategies_at_equal_budgets(table, tmp_path, monkeypatch, capsys):
-    path, report = tmp_path / "table.json", tmp_path / "report.json"
+    path, report, page = tmp_path / "table.json", tmp_path / "report.json", tmp_path / "regret.html"
     table.keep(path)
     assert read(path) == table
-    words = ["run", str(path), "--strategies", "reinforce,random", "--seeds", "2", "--evaluations", "6", "--json", str(report)]
+    words = ["run", str(path), "--strategies", "reinforce/1,random", "--seeds", "2", "--evaluations", "6"]
+    words += ["--json", str(report), "--html", str(page)]
     monkeypatch.setattr("sys.argv", ["search", *words])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
     kept = json.loads(report.read_text())
     assert [each["quantile"] for each in kept["limits"]] == [0.25, 0.5]
-    assert all(list(each["strategies"]) == ["reinforce", "random"] for each in kept["limits"])
+    assert all(list(each["strategies"]) == ["reinforce/1", "random"] for each in kept["limits"])
     shown = capsys.readouterr().out
     assert "seeds within 0.3" in shown
     assert f"the best {kept['limits'][0]['optimum']:.4f}" in shown
+    assert "regret, points of accuracy" in page.read_text()
 
 
 def test_a_table_that_is_not_whole_or_none_is_refused(table, tmp_path, monkeypatch, capsys):
-    del table.rows["L1-H384-A12-F768"]
+    del table.accuracies["L1-H384-A12-F768"]
     table.keep(tmp_path / "part.json")
     (tmp_path / "none.json").write_text("[1, 2]")
     for name, message in (("part", "lacks 1 architectures of its space"), ("none", "is no table"), ("absent", "is no table")):
@@ -106,11 +115,35 @@ def test_a_table_that_is_not_whole_or_none_is_refused(table, tmp_path, monkeypat
         assert "\n" not in error
 
 
-def test_a_table_of_other_settings_is_not_gone_on_with(table, tmp_path):
-    from benchmarks.search.table import make
+def test_accuracies_and_latencies_are_gone_on_with_where_they_were(table, tmp_path, monkeypatch):
+    """Each network is scored once, each architecture compiled and measured once; what is known is left as it is."""
+    path, built, scored = tmp_path / "table.json", [], []
 
+    def accuracies(ground, body, progress, should_stop):
+        scored.append((body.layers, body.hidden_size))
+        return {each.ffn_sizes: each.layers / 10 for each in architectures(table.space)}
+
+    monkeypatch.setattr("engine.supernet.accuracies", accuracies)
+    monkeypatch.setattr("engine.ground.ground_of", lambda settings: None)
+    monkeypatch.setattr("benchmarks.search.table._build", lambda each, settings, folder: built.append(str(each)))
+    monkeypatch.setattr("benchmarks.search.table._measured", lambda folder, settings: MEASURED)
+    names = [str(each) for each in architectures(table.space)]
+    for name in names[::2]:
+        del table.latencies[name]
+    del table.accuracies["L1-H384-A12-F768"]
+    add_accuracies(table, path, lambda *_: None)
+    assert scored == [(1, 384)]
+    assert read(path).accuracies["L1-H384-A12-F768"] == 0.1
+    add_latencies(table, path, lambda *_: None)
+    assert built == names[::2]
+    assert read(path) == table
+    assert table.missing() == []
+    assert table.rows[names[0]].latency_ms == MEASURED.median_ms
+
+
+def test_a_table_of_other_settings_is_not_gone_on_with(table, tmp_path):
     path = tmp_path / "table.json"
     table.settings = replace(SETTINGS, accuracy="supernet")
     table.keep(path)
     with pytest.raises(UsageError, match="is a table of other settings"):
-        make(replace(SETTINGS, seed=1), path, lambda *_: None)
+        opened(replace(SETTINGS, seed=1), path)

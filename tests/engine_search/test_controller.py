@@ -104,5 +104,5 @@ def test_random_choices_are_in_range_and_cover_all():
 
 
 def test_unknown_strategy():
-    with pytest.raises(UsageError, match="unknown strategy 'x'; take one of reinforce, random, tpe"):
+    with pytest.raises(UsageError, match="unknown strategy 'x'; take one of bayes, reinforce, random, tpe"):
         make_strategy("x", OPTIONS, 0)

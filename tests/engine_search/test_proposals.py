@@ -1,8 +1,9 @@
 """Which candidates get a trial: none twice, none that must be too slow, and the enumeration ends where the space does."""
 
 from engine.architecture import PRESETS, Architecture
-from engine.proposals import LARGEST_RESAMPLING, Tried, known_outcome, next_proposal, predicted_latency_ms
-from engine.space import SearchSpace
+from engine.history import History, Tried
+from engine.proposals import LARGEST_RESAMPLING, next_proposal
+from engine.space import AT_ONCE, SearchSpace, at_least_as_large
 
 SPACE = SearchSpace.for_teacher(PRESETS["minilm-l6"])
 
@@ -31,13 +32,13 @@ def tried(name: str, latency_ms: float | None = None, reward: float | None = Non
 
 
 def test_a_new_candidate_is_the_strategys():
-    proposal = next_proposal(SPACE, Stubborn(2), 1, None, [], 5.0)
+    proposal = next_proposal(SPACE, Stubborn(2), 1, None, History(), 5.0)
     assert str(proposal.architecture) == "L3-H384-A12-F384"
 
 
 def test_a_duplicate_is_replayed_once_and_replaced():
     strategy = Stubborn(2)
-    proposal = next_proposal(SPACE, strategy, 1, None, [tried("L3-H384-A12-F384", 4.0, 0.9)], 5.0)
+    proposal = next_proposal(SPACE, strategy, 1, None, History([tried("L3-H384-A12-F384", 4.0, 0.9)]), 5.0)
     assert strategy.told == [0.9]
     assert strategy.asked == LARGEST_RESAMPLING
     assert str(proposal.architecture) != "L3-H384-A12-F384"
@@ -45,14 +46,15 @@ def test_a_duplicate_is_replayed_once_and_replaced():
 
 def test_a_failed_or_running_duplicate_teaches_nothing():
     strategy = Stubborn(2)
-    assert next_proposal(SPACE, strategy, 1, None, [tried("L3-H384-A12-F384")], 5.0) is not None
+    assert next_proposal(SPACE, strategy, 1, None, History([tried("L3-H384-A12-F384")]), 5.0) is not None
     assert strategy.told == []
 
 
 def test_a_larger_candidate_than_one_too_slow_is_known():
-    slow = [tried("L3-H384-A12-F384", 6.0, -1.2)]
-    assert known_outcome(Architecture.parse("L5-H384-A12-F384"), slow, 5.0).reward == -1.2
-    assert known_outcome(Architecture.parse("L5-H384-A12-F256"), slow, 5.0) is None
+    slow = History([tried("L3-H384-A12-F384", 6.0, -1.2)])
+    known = slow.known_outcome(Architecture.parse("L5-H384-A12-F384"), 5.0)
+    assert (known.reward, known.latency_ms, known.measured) == (-1.2, 6.0, False)
+    assert slow.known_outcome(Architecture.parse("L5-H384-A12-F256"), 5.0) is None
     strategy = Stubborn(4)
     proposal = next_proposal(SPACE, strategy, 1, None, slow, 5.0)
     assert proposal.architecture.layers < 3
@@ -61,29 +63,61 @@ def test_a_larger_candidate_than_one_too_slow_is_known():
 
 def test_the_replacement_uses_the_limit_best_by_the_pace_so_far():
     """6 ms for six layers: four layers take 4 of the 4.5 ms allowed, five would be over."""
-    proposal = next_proposal(SPACE, Stubborn(5), 1, None, [tried("L6-H384-A12-F384", 6.0, -1.3)], 4.5)
+    proposal = next_proposal(SPACE, Stubborn(5), 1, None, History([tried("L6-H384-A12-F384", 6.0, -1.3)]), 4.5)
     assert proposal.architecture.layers == 4
 
 
 def test_pace_is_that_of_the_most_similar_candidate():
-    seen = [tried("L1-H384-A12-F768", 3.0), tried("L6-H384-A12-F768", 6.0)]
-    assert predicted_latency_ms(Architecture.parse("L5-H384-A12-F768"), seen) == 5.0
-    assert predicted_latency_ms(Architecture.parse("L5-H384-A12-F768"), []) is None
+    seen = History([tried("L1-H384-A12-F768", 3.0), tried("L6-H384-A12-F768", 6.0)])
+    assert seen.predicted_latency_ms(Architecture.parse("L5-H384-A12-F768")) == 5.0
+    assert History().predicted_latency_ms(Architecture.parse("L5-H384-A12-F768")) is None
 
 
 def test_an_exhausted_phase_has_no_proposal():
-    everything = [tried(f"L{depth}-H384-A12-F384", 1.0, 0.5) for depth in SPACE.depths]
+    everything = History(tried(f"L{depth}-H384-A12-F384", 1.0, 0.5) for depth in SPACE.depths)
     assert next_proposal(SPACE, Stubborn(0), 1, None, everything, 5.0) is None
 
 
 def test_when_the_smallest_is_too_slow_nothing_is_left():
-    slow = [tried("L1-H256-A8-F384-E384", 9.0, -1.8)]
+    slow = History([tried("L1-H256-A8-F384-E384", 9.0, -1.8)])
     assert next_proposal(SPACE, Stubborn(2, 0), 2, 1, slow, 5.0) is None
 
 
 def test_every_candidate_of_a_small_space_is_found_once():
     space = SearchSpace.for_teacher(PRESETS["minilm-l6"], depths=(2,), hidden_sizes=(384,), ffn_sizes=(384, 768, 1152))
-    seen: list[Tried] = []
+    seen, names = History(), []
     while (proposal := next_proposal(space, Stubborn(0, 0, 0), 2, 2, seen, 5.0)) is not None:
-        seen.append(Tried(proposal.architecture, 1.0, reward=0.1))
-    assert len({str(each.architecture) for each in seen}) == len(seen) == 9
+        seen.put(Tried(proposal.architecture, 1.0, reward=0.1))
+        names.append(str(proposal.architecture))
+    assert len(set(names)) == len(names) == len(seen) == 9
+
+
+def test_at_once_every_candidate_of_every_depth_is_found_once():
+    space = SearchSpace.for_teacher(PRESETS["minilm-l6"], depths=(1, 3), hidden_sizes=(320, 384), ffn_sizes=(384, 768))
+    seen = History()
+    while (proposal := next_proposal(space, Stubborn(0, 0, 0, 0, 0), AT_ONCE, None, seen, 5.0)) is not None:
+        assert str(proposal.architecture) not in seen
+        seen.put(Tried(proposal.architecture, 1.0, reward=0.1))
+    assert len(seen) == 2 * (2 + 8)
+
+
+def test_a_history_bounds_as_the_pairwise_comparison_does():
+    """Whatever the depths, and past the rows that it first has room for."""
+    space = SearchSpace.for_teacher(PRESETS["minilm-l6"], depths=(1, 2, 3), ffn_sizes=(384, 768, 1536))
+    every = [architecture for _, architecture in space.ascending(AT_ONCE, None, lambda _: True)]
+    timed = [(each, each.mult_adds() / 4e8) for each in every[::-1]]
+    history = History(Tried(each, latency_ms, reward=0.0) for each, latency_ms in timed[::2])
+    for architecture, _ in timed[1::2]:
+        slower = [ms for each, ms in timed[::2] if ms > 1.0 and at_least_as_large(architecture, each)]
+        bound = history.known_outcome(architecture, 1.0)
+        assert (bound.latency_ms if bound else None) == max(slower, default=None)
+
+
+def test_a_strategy_that_weighs_latency_gets_the_trial_for_its_first_new_candidate():
+    class Choosy(Stubborn):
+        weighs_latency = True
+
+    seen = History([tried("L6-H384-A12-F384", 6.0, -1.3)])
+    strategy = Choosy(2)
+    proposal = next_proposal(SPACE, strategy, 1, None, seen, 4.5, screened=4)
+    assert (str(proposal.architecture), strategy.asked) == ("L3-H384-A12-F384", 1)

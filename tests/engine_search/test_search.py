@@ -9,11 +9,13 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from worlds import COMPILED, World, latency_ms
 
-from engine.search import Cancel, Do, Finished, SearchState, Start, Stop, initial_state, step
+from engine import search
+from engine.search import Cancel, Do, Finished, Search, SearchState, Start, Stop, initial_state, step
 from engine.settings import Settings
-from engine.strategies import strategy_names
+from engine.space import AT_ONCE
+from engine.strategies import make_strategy, phases_of, strategy_names
 
-SEARCH = Settings(latency_ms=5.0, trials=8, strategy="random")
+SEARCH = Settings(latency_ms=5.0, trials=8, strategy="random", phases=2)
 
 
 def check_end(state: SearchState, settings: Settings) -> None:
@@ -42,14 +44,38 @@ def check_end(state: SearchState, settings: Settings) -> None:
 
 @pytest.mark.parametrize("strategy", strategy_names())
 def test_a_search_ends_with_the_most_accurate_candidate(strategy):
-    settings = replace(SEARCH, strategy=strategy)
+    settings = replace(SEARCH, strategy=strategy, phases=0)
     state = World().run(settings)
     check_end(state, settings)
     trained = [trial for trial in state.trials if trial.status == "trained"]
     assert state.status == "done"
     assert len(state.trials) == 8
     assert state.trials[state.best - 1].accuracy == max(trial.accuracy for trial in trained)
-    assert [trial.phase for trial in state.trials] == [1, 1, 1, 2, 2, 2, 2, 2]
+    at_once = phases_of(make_strategy(strategy, {"depth": 1, "hidden": 1, "ffn": 1}, 0)) == 1
+    assert [trial.phase for trial in state.trials] == ([AT_ONCE] * 8 if at_once else [1, 1, 1, 2, 2, 2, 2, 2])
+
+
+def test_an_event_costs_the_same_however_many_trials_there_were(monkeypatch):
+    """The strategy is made once, and the history is told of a trial when it changes: neither reads all trials again."""
+    made, told = [], []
+    make, tried = search.make_strategy, search._tried
+    monkeypatch.setattr(search, "make_strategy", lambda *values: made.append(values) or make(*values))
+    monkeypatch.setattr(search, "_tried", lambda trial: told.append(trial.trial) or tried(trial))
+    world, under_way = World(), Search(initial_state("r", replace(SEARCH, trials=60, latency_ms=50.0)))
+    world.queue += [effect for effect in under_way.take(Start()) if isinstance(effect, Do)]
+    while world.queue:
+        world.queue += [effect for effect in under_way.take(world.answer(world.queue.pop(0))) if isinstance(effect, Do)]
+    assert (under_way.state.status, len(under_way.state.trials), len(made)) == ("done", 60, 1)
+    assert len(told) <= 2 * 60
+
+
+def test_a_search_leaves_the_states_before_an_event_alone():
+    world = World()
+    state = world.feed(initial_state("r", SEARCH), Start())
+    while world.queue:
+        before = json.dumps(state.to_json())
+        state, older = world.feed(state, world.answer(world.queue.pop(0))), state
+        assert json.dumps(older.to_json()) == before
 
 
 @pytest.mark.parametrize(("strategy", "told"), [("reinforce", True), ("random", False), ("tpe", False)])

@@ -1,6 +1,7 @@
 """Strategies by name: ours, and those of other packages."""
 
 import pytest
+from worlds import World
 
 from data.errors import UsageError
 from engine import strategies
@@ -25,13 +26,39 @@ MODULE = """class Last:
     def to_state(self):
         return {"seen": self.seen}
 """
-ENTRY_POINTS = "[pocketformer.strategies]\nlast = last_strategy:Last\nlost = last_strategy:Lost\nrandom = last_strategy:Last\n"
+NAMES = ("last:Last", "lost:Lost", "random:Last", "lacking:Lacking", "wild:Wild", "faulty:Faulty")
+ENTRY_POINTS = "[pocketformer.strategies]\n" + "".join(
+    f"{name} = last_strategy:{made}\n" for name, made in (each.split(":") for each in NAMES)
+)
+
+
+LACKING = """
+
+class Lacking:
+    def __init__(self, options, seed, state=None):
+        pass
+
+    def propose(self, decisions):
+        return (0,)
+
+    observe = None
+
+
+class Wild(Last):
+    def propose(self, decisions):
+        return (7,)
+
+
+class Faulty(Last):
+    def propose(self, decisions):
+        raise KeyError("no such\nthing")
+"""
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """An installed package with strategies of its own."""
-    (tmp_path / "last_strategy.py").write_text(MODULE)
+    (tmp_path / "last_strategy.py").write_text(MODULE + LACKING)
     facts = tmp_path / "last_strategy-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: last-strategy\nVersion: 1.0\n")
@@ -51,7 +78,7 @@ def test_another_packages_strategy_is_taken_by_its_name(package):
 
 
 def test_it_takes_none_of_our_names(package):
-    assert strategy_names() == (*OURS, "last", "lost")
+    assert strategy_names() == (*OURS, "faulty", "lacking", "last", "lost", "wild")
     assert isinstance(make_strategy("random", {}, 0), strategies.RandomStrategy)
 
 
@@ -63,6 +90,30 @@ def test_one_that_does_not_load_is_an_error_of_one_line(package):
     assert "\n" not in str(raised.value)
 
 
+def test_one_that_lacks_a_method_is_an_error_of_one_line(package):
+    with pytest.raises(UsageError, match=r"strategy 'lacking' from .* has no observe, probabilities, to_state; mend") as raised:
+        make_strategy("lacking", {}, 0)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wild", "strategy 'wild' proposed (7, ), but it has to choose of [3] options"),
+        ("faulty", r"strategy 'faulty' failed in propose: KeyError: "),
+    ],
+)
+def test_what_it_does_wrong_fails_the_run_in_one_line(package, name, message):
+    """Not the worker: the run says it, and nothing is left under way."""
+    state = World().run(Settings(strategy=name, trials=3, depths=(1, 2, 3)))
+    assert state.status == "failed"
+    assert state.error.startswith(message.replace(", )", ",)"))
+    assert "\n" not in state.error
+    assert state.pending == {}
+
+
 def test_an_unknown_name():
-    with pytest.raises(UsageError, match="unknown strategy 'best'; take one of reinforce, random, tpe, nsga2, evolution"):
+    with pytest.raises(
+        UsageError, match="unknown strategy 'best'; take one of bayes, reinforce, random, tpe, nsga2, evolution"
+    ):
         make_strategy("best", {}, 0)

@@ -13,11 +13,15 @@ from tiny import PAIRS, TINY, write_model
 
 from compiler.build import build
 from compiler.precisions import FP32, INT8
+from compiler.quiet import never
 from data.errors import Cancelled, ModelError, UsageError
 from engine.architecture import Architecture
 from engine.candidates import evaluate_candidate, export_candidate, score_compiled
 from engine.export import export_reference, reference_model
+from engine.ground import ground_of
+from engine.pace import silent
 from engine.settings import SUPERNET, Settings
+from engine.supernet import accuracies
 
 pytestmark = pytest.mark.usefixtures("steps_of_100_ms")
 
@@ -85,6 +89,21 @@ def test_the_supernets_networks_are_of_their_task_and_body(settings: Settings, t
         asked = replace(settings, accuracy=SUPERNET, **changes)
         evaluate_candidate(STUDENT, asked, stage="early", workdir=tmp_path / str(changes))
     assert len(list((tmp_path / "home" / "cache" / "supernets").glob("*/network.safetensors"))) == 4
+
+
+def test_all_members_of_a_network_are_scored_as_each_alone(settings: Settings, tmp_path: Path) -> None:
+    """What they share is computed once, the FFNs' sums in parts; a narrower body has a projection before it."""
+    settings = replace(settings, accuracy=SUPERNET, distil_seconds=0)
+    for body in (STUDENT, replace(STUDENT, hidden_size=8, heads=2, embedding_size=16)):
+        found = accuracies(ground_of(settings), body, silent, never)
+        sizes = ground_of(settings).plan.ffn_choices
+        assert sorted(found) == sorted((first, second) for first in sizes for second in sizes)
+        for ffn_sizes in ((sizes[0], sizes[-1]), (sizes[-1], sizes[0])):
+            member, workdir = replace(body, ffn_sizes=ffn_sizes), tmp_path / str(replace(body, ffn_sizes=ffn_sizes))
+            alone = evaluate_candidate(member, settings, stage="early", workdir=workdir)
+            assert found[ffn_sizes] == pytest.approx(alone.accuracy, abs=1e-5)
+    with pytest.raises(Cancelled):
+        accuracies(ground_of(settings), STUDENT, silent, lambda: True)
 
 
 def test_a_compiled_candidate_is_scored_itself(settings: Settings, tmp_path: Path, session_home: str) -> None:
