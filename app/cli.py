@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
     fuse = _add(commands, "fuse", "what LP-Fusion does to a model: layers before, kernels after, every block and its reason")
     fuse.add_argument("model", metavar="MODEL")
+    fuse.add_argument("--measure", action="store_true", help="also compile it both ways and time them in turns on this machine")
     _add_fusion(fuse)
     _add_axes(fuse)
 
@@ -101,6 +102,23 @@ def parser() -> argparse.ArgumentParser:
     aar = _add(commands, "aar", "a phone's bundle as one file for an Android app, called from Java or Kotlin")
     aar.add_argument("bundle", metavar="BUNDLE")
     aar.add_argument("-o", "--output", required=True, metavar="FILE", help="the .aar to write")
+
+    export = _add(commands, "export", "a run's trained model in another form than its bundle")
+    export.add_argument("run_id", metavar="RUN")
+    export.add_argument("--trial", type=int, help="of several with a bundle; without it, the newest")
+    export.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="by its name: .safetensors, .onnx, .tflite (LiteRT), .zip (for this machine)",
+    )
+
+    teacher = _add(commands, "teacher", "a teacher fine-tuned on a task, and its score; kept for all later runs")
+    teacher.add_argument("--task", required=True, help="as of search")
+    teacher.add_argument("--teacher", default="minilm", help="minilm, a Hugging Face folder, or a hub id")
+    teacher.add_argument("--seq-len", type=int, default=128, metavar="TOKENS")
+    teacher.add_argument("--seed", type=int, default=0)
 
     run = _add(commands, "run", "the compiled model's answer")
     run.add_argument("bundle", metavar="BUNDLE")

@@ -9,6 +9,7 @@ from app.navigation import PAGES, entries
 
 st.set_page_config(page_title="Pocketformer", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 
+st.html(Path(__file__).with_name("frame.css"))
 first = entries()[0]
 page = st.navigation(
     {

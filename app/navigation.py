@@ -27,8 +27,12 @@ PAGES: dict[str, tuple[Entry, ...]] = {  # by section; "": beside the sections, 
         Entry("explore", "Explore", ":material/query_stats:"),
         Entry("space", "Design space", ":material/tune:"),
         Entry("compare", "Compare", ":material/compare_arrows:"),
+        Entry("fusion", "Fusion", ":material/account_tree:"),
     ),
-    "Ship": (),
+    "Ship": (
+        Entry("devices", "Devices", ":material/smartphone:"),
+        Entry("models", "Models", ":material/deployed_code:"),
+    ),
     "Set up": (),
 }
 

@@ -202,9 +202,25 @@ def details(view: Snapshot, trial: Trial, compiled: Mapping[str, Any] | None, *,
         if trial.reason:
             st.markdown(f"**{REASONS.get(trial.status, 'Note')}:** {wording.markdown(trial.reason)}")
         st.table(_facts(trial, metric), border="horizontal", hide_header=True, alt=f"Trial {trial.trial} in numbers")
+        _elsewhere(view, trial)
         _layers(trial.architecture, int(view.run.settings.get("seq_len", 128)))
         if compiled:
             _compiled(compiled)
+
+
+def _elsewhere(view: Snapshot, trial: Trial) -> None:
+    """The same trial on other pages: beside the best one, or where it is the best beside the default teacher; and its fusion."""
+    best = view.best
+    other = f"{best.run_id}/{best.trial}" if best is not None and best.trial != trial.trial else "minilm-l6"
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/compare.py", label="Compare", icon=":material/compare_arrows:", help=f"Side by side with {other}.",
+            query_params={"models": [f"{trial.run_id}/{trial.trial}", other]},
+        )  # fmt: skip
+        st.page_link(
+            "views/fusion.py", label="Its fusion", icon=":material/account_tree:", help="What layer fusion makes of it, block by block.",
+            query_params={"run": trial.run_id, "trial": str(trial.trial)},
+        )  # fmt: skip
 
 
 PHASES = {0: "none: layers and sizes at once", 1: "1 (layers)", 2: "2 (hidden and FFN sizes)"}

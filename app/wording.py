@@ -61,6 +61,11 @@ def megabytes(size: float) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
+def ratio(larger: float, smaller: float) -> str:
+    """How many times as much: `3.4 times`."""
+    return f"{larger / smaller:.1f} times" if smaller else NONE
+
+
 def seconds(duration_s: float) -> str:
     """A duration in its two largest units: `42 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = max(int(duration_s), 0)

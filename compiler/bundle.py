@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from compiler.archive import write_archive
 from compiler.isa import cores
@@ -118,6 +119,19 @@ def read_bundle(path: Path) -> Bundle:
         known = " and ".join(map(str, READ_FORMATS))
         raise ModelError(f"{path} has bundle format {model.get('format')}, this Pocketformer reads {known}; make it again")
     return Bundle(folder, model)
+
+
+def description_of(file: IO[bytes]) -> dict[str, Any]:
+    """A bundle's `model.json`, from the open file, of which the rest is not read.
+
+    Raises:
+        ModelError: not a bundle.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return json.loads(archive.read("model.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"this is no whole Pocketformer bundle ({error}); make or download it again") from error
 
 
 def _unpack(path: Path, folder: Path) -> None:

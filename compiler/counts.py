@@ -51,6 +51,10 @@ def flops(value: Value) -> int:
     return 0
 
 
-def member_of(value: Value) -> Member:
-    """The record that a block keeps of an operator."""
-    return Member(value.operator, value.bytes, flops(value))
+def member_of(value: Value, inputs: Iterable[Member] = ()) -> Member:
+    """The record that a block keeps of an operator.
+
+    Args:
+        inputs: the records of those that it reads.
+    """
+    return Member(value.operator, value.bytes, flops(value), tuple(dict.fromkeys(inputs)))

@@ -19,12 +19,15 @@ CONSTANT = "constant"
 class Member:
     """An operator of the imported program, the bytes of the tensor that it writes, and its FLOPs (2 x multiply-accumulates).
 
-    Two blocks that both compute it hold the same object.
+    Two blocks that both compute it hold the same object. `inputs` are those whose tensors it reads.
     """
 
     operator: str
     bytes: int
     flops: int = 0
+    inputs: tuple["Member", ...] = field(
+        default=(), repr=False
+    )  # or a program's end would be written with all that is before it
 
 
 @dataclass(frozen=True, eq=False)

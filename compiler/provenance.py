@@ -39,10 +39,11 @@ def describe(blocks: Sequence[Value]) -> list[dict[str, Any]]:
 
 def summarize(imported: Graph, blocks: Sequence[Value]) -> dict[str, Any]:
     """The fields of `pocketformer fuse`. Layers and intermediate results before are counted as CANAO's Table 1 does, with
-    composite operators written out; cancelled ones are those that no kernel computes any more."""
+    composite operators written out; cancelled ones are those that no kernel computes any more. Both graphs are there too:
+    `graph` has the operators before fusion, each after those it reads, and each block's `inputs` are the places of those that it reads."""
     program = [member for value in record_members(imported).values() for member in value.members]
     before = layers(program)
-    described = describe(blocks)
+    described = [{**each, "inputs": read} for each, read in zip(describe(blocks), _reads(blocks), strict=True)]
     kept = layers(member for block in blocks for member in block.members).total
     return {
         "layers_before": {
@@ -58,7 +59,50 @@ def summarize(imported: Graph, blocks: Sequence[Value]) -> dict[str, Any]:
         "flops_before": sum(member.flops for member in program),
         "flops_after": sum(flops(block) for block in blocks),
         "blocks": described,
+        "graph": operators_of(blocks),
     }
+
+
+def operators_of(blocks: Sequence[Value]) -> list[dict[str, Any]]:
+    """The operators that blocks stand for, and those between them that were cancelled: `operator`, `bytes` that it writes, `flops`,
+    `inputs` (places in this list; none of constants) and `blocks` (places in `blocks`; several where each computes it, none where
+    it is cancelled)."""
+    order: dict[Member, int] = {}
+    for block in blocks:
+        for member in block.members:
+            _place(member, order)
+    computed_in: dict[Member, list[int]] = {member: [] for member in order}
+    for number, block in enumerate(blocks):
+        for member in dict.fromkeys(block.members):
+            computed_in[member].append(number)
+    return [
+        {
+            "operator": member.operator,
+            "bytes": member.bytes,
+            "flops": member.flops,
+            "inputs": [order[source] for source in member.inputs],
+            "blocks": computed_in[member],
+        }
+        for member in order
+    ]
+
+
+def _place(member: Member, order: dict[Member, int]) -> None:
+    """Number a member after all that it reads."""
+    stack = [(member, False)]
+    while stack:
+        each, entered = stack.pop()
+        if entered:
+            order.setdefault(each, len(order))
+        elif each not in order:
+            stack.append((each, True))
+            stack.extend((source, False) for source in reversed(each.inputs))
+
+
+def _reads(blocks: Sequence[Value]) -> list[list[int]]:
+    """Of each block the places of the blocks that it reads; the program's inputs and constants are left out."""
+    places = {block: number for number, block in enumerate(blocks)}
+    return [[places[operand] for operand in dict.fromkeys(block.inputs) if operand in places] for block in blocks]
 
 
 def _names(blocks: Sequence[Value]) -> list[str]:

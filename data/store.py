@@ -458,6 +458,11 @@ class Store:
         query = "FROM artifacts WHERE run_id = $run ORDER BY created_at, artifact_id LIMIT $limit"
         return self._select(ArtifactRef, query, run=run_id, limit=limit)
 
+    def artifacts_of_kind(self, kind: str, limit: int = 200) -> list[ArtifactRef]:
+        """The newest files of a kind, as `bundle`, of all runs; newest first."""
+        query = "FROM artifacts WHERE kind = $kind ORDER BY created_at DESC, artifact_id LIMIT $limit"
+        return self._select(ArtifactRef, query, kind=kind, limit=limit)
+
     # Scripts
 
     def query(self, script: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -100,7 +100,7 @@ class SearchSpace:
         """The candidate of `choices`: for each of `decisions(phase, …)` the index of its option."""
         if phase == AT_ONCE:
             depth, hidden, *sizes = choices
-            return self._sized(
+            return self.sized(
                 self.hidden_sizes[hidden], tuple(self.ffn_sizes[choice] for choice in sizes[: self.depths[depth]])
             )
         if phase == 1:

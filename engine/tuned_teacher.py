@@ -20,6 +20,7 @@ from engine.teacher import Teacher
 from engine.training import TEACHER_LEARNING_RATE, Recipe, predict, train
 
 TEACHER_EPOCHS = 2
+WEIGHTS, REPORT = "weights.safetensors", "report.json"  # the report is written last
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,43 @@ class TunedTeacher:
 def tuned_teacher(
     teacher: Teacher, problem: Problem, seed: int, progress: Progress, should_stop: ShouldStop, epochs: int = TEACHER_EPOCHS
 ) -> TunedTeacher:
-    """Fine-tune the teacher on all training rows, once: what it answers on them is kept for all later students and runs.
+    """Fine-tune the teacher on all training rows, once: what it answers on them, and its weights, are kept for all later students and runs.
 
     Raises:
         Cancelled, TrainingError: see `engine.training.train`.
     """
-    about = [teacher.fingerprint, problem.fingerprint, problem.dev_fingerprint, seed, epochs]
-    folder = subfolder("cache", "teachers", hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16])
+    folder = _folder(teacher, problem, seed, epochs)
 
     def told(message: str, fraction: float, data: dict[str, Any]) -> None:
         progress(f"teacher: {message}", fraction, data)
 
-    report = folder / "report.json"  # written last
+    report = folder / REPORT
     with only_one(folder / "lock", lambda: progress("another process trains the teacher", 0.0, {}), should_stop):
-        if not report.is_file():
+        if not _is_whole(folder):
             _train(teacher, problem, Recipe(epochs, seed, TEACHER_LEARNING_RATE), folder, told, should_stop)
     kept = json.loads(report.read_text(encoding="utf-8"))
     return TunedTeacher(kept["metrics"], load_file(str(folder / "outputs.safetensors"))["outputs"], kept["seconds"])
+
+
+def kept_teacher(
+    teacher: Teacher, problem: Problem, seed: int, epochs: int = TEACHER_EPOCHS
+) -> tuple[Encoder, Mapping[str, float]] | None:
+    """The fine-tuned teacher itself, in evaluation mode, and its dev split's metrics, the main one first; None where it was not made yet."""
+    folder = _folder(teacher, problem, seed, epochs)
+    if not _is_whole(folder):
+        return None
+    encoder = Encoder(teacher.architecture, problem.outputs, problem.pooling, seed)
+    encoder.load_state_dict(load_file(str(folder / WEIGHTS)))
+    return encoder.eval().requires_grad_(False), json.loads((folder / REPORT).read_text(encoding="utf-8"))["metrics"]
+
+
+def _folder(teacher: Teacher, problem: Problem, seed: int, epochs: int) -> Path:
+    about = [teacher.fingerprint, problem.fingerprint, problem.dev_fingerprint, seed, epochs]
+    return subfolder("cache", "teachers", hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16])
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / REPORT).is_file() and (folder / WEIGHTS).is_file()
 
 
 def _train(
@@ -63,5 +84,6 @@ def _train(
     metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
     outputs = predict(encoder, split.examples.rows, problem.pad, should_stop)
     save_weights({"outputs": outputs}, folder / "outputs.safetensors", {})
-    save_text(json.dumps({"metrics": dict(metrics), "seconds": seconds}), folder / "report.json")
+    save_weights(encoder.state_dict(), folder / WEIGHTS, {"architecture": str(teacher.architecture)})
+    save_text(json.dumps({"metrics": dict(metrics), "seconds": seconds}), folder / REPORT)
     checkpoint.unlink(missing_ok=True)

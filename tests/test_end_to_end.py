@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from browser import ROOT, chromium, environment_of, free_port, require_chromium, settle, tab, wait_for
+from browser import ROOT, chromium, environment_of, free_port, require_chromium, served_page, settle, tab, wait_for
+
+from app.answers import tokenised
+from app.bundles.trying import Answerer
+from data.errors import PocketformerError
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 TASK = "acceptability"
@@ -118,6 +123,63 @@ def test_trials_of_the_run_are_listed_and_written_as_csv(found, tmp_path):
     assert len(csv.read_text().splitlines()) == len(listed) + 1
     front = json_of("trials", found["run_id"], "--pareto")
     assert 1 <= len(front) <= len(listed)
+
+
+@pytest.mark.browser
+def test_the_found_model_is_tried_downloaded_and_run_by_mouse(found, tmp_path):
+    """The end of the whole story (`python -m benchmarks.story`), on the model that the search above has found."""
+    with served_page(Path(os.environ["POCKETFORMER_HOME"])) as url, chromium() as browser, tab(browser, timeout_s=60) as page:
+        page.goto(f"{url}/models?task={TASK}")
+        settle(page)
+        page.get_by_role("textbox", name="Sentence").fill(SENTENCES[0])
+        page.get_by_role("button", name="Answer").click()
+        page.get_by_text("Median of 11 runs").wait_for()
+        page.get_by_text("is not fine-tuned on").wait_for()
+        with page.expect_download() as download:
+            page.get_by_role("button", name=re.compile(r"^Bundle \(")).click()
+        download.value.save_as(tmp_path / "bundle.zip")
+    answer = json_of("run", str(tmp_path / "bundle.zip"), "--text", SENTENCES[0])
+    assert set(answer["scores"]) == {"unacceptable", "acceptable"}
+
+
+def test_the_pages_answering_process_answers_as_the_command_does_and_survives_bad_questions(found):
+    answerer = Answerer()
+    try:
+        answer = answerer.ask("model", bundle=found["bundle"], text=SENTENCES[0], pair=None)
+        assert answer["scores"] == pytest.approx(json_of("run", found["bundle"], "--text", SENTENCES[0])["scores"])
+        assert answer["latency_ms"] > 0
+        with pytest.raises(PocketformerError, match="takes one sentence"):
+            answerer.ask("model", bundle=found["bundle"], text="One.", pair="Two.")
+        with pytest.raises(PocketformerError, match="no bundle at"):
+            answerer.ask("model", bundle="/no/such.zip", text="One.", pair=None)
+        assert answerer._process is not None
+        answerer._process.kill()
+        answerer._process.wait()
+        assert answerer.ask("model", bundle=found["bundle"], text=SENTENCES[0], pair=None)["scores"] == answer["scores"]
+    finally:
+        answerer.close()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_the_found_model_is_exported_and_answers_alike(found, tmp_path, suffix):
+    out = tmp_path / f"model{suffix}"
+    exported = json_of("export", found["run_id"], "-o", str(out))
+    assert exported["bytes"] == out.stat().st_size
+    if suffix == ".onnx":
+        import onnxruntime
+
+        from compiler.bundle import read_bundle
+
+        bundle = read_bundle(Path(found["bundle"]))
+        inputs = tokenised(bundle, SENTENCES[0], None)
+        padded = {name: np.pad(array, ((0, 0), (0, bundle.seq_len - array.shape[1]))) for name, array in inputs.items()}
+        logits = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"]).run(None, padded)[0][0]
+        assert logits == pytest.approx(json_of("run", found["bundle"], "--text", SENTENCES[0])["logits"], abs=1e-3)
+    else:
+        from safetensors import safe_open
+
+        with safe_open(str(out), "np") as weights:
+            assert weights.metadata()["architecture"] == found["best"]["architecture"]
 
 
 @contextmanager

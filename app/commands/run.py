@@ -6,14 +6,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.answers import INPUTS, scores_of, tokenised
 from app.terminal import table
-from compiler.bundle import TOKENIZER, Bundle, read_bundle
+from compiler.bundle import Bundle, read_bundle
 from data.errors import ModelError, PocketformerError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
-
-INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
 def run(args: Namespace) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def run(args: Namespace) -> dict[str, Any]:
     bundle = read_bundle(Path(args.bundle))
     threads = args.threads or bundle.threads
     if args.text is not None:
-        return _answer(bundle, _tokenised(bundle, args.text, args.pair), threads)
+        return _answer(bundle, tokenised(bundle, args.text, args.pair), threads)
     return _answer_file(bundle, Path(args.inputs), Path(args.outputs), threads)
 
 
@@ -49,40 +48,11 @@ def _answer(bundle: Bundle, tokens: dict[str, "np.ndarray"], threads: int) -> di
     task = bundle.model.get("task")
     if not task:
         return {"embedding": outputs.tolist(), **cost}
-    return {"scores": _scores(outputs, task), "logits": outputs.tolist(), **cost}
+    return {"scores": scores_of(outputs, task), "logits": outputs.tolist(), **cost}
 
 
 def _time(result: dict[str, Any]) -> str:
     return f"{result['latency_ms']:.2f} ms for {result['tokens']} tokens, at sequence length {result['seq_len']}"
-
-
-def _scores(outputs: "np.ndarray", task: dict[str, Any]) -> dict[str, float]:
-    """Softmax probabilities by label; a regression's one value as it is, in the task's scaled units."""
-    import numpy as np
-
-    if task["kind"] == "regression":
-        return {"score": float(outputs[0])}
-    exponents = np.exp(outputs - outputs.max())
-    return dict(zip(task["label_names"], (exponents / exponents.sum()).tolist(), strict=True))
-
-
-def _tokenised(bundle: Bundle, text: str, pair: str | None) -> dict[str, "np.ndarray"]:
-    import numpy as np
-    from tokenizers import Tokenizer
-
-    task = bundle.model.get("task") or {}
-    if task.get("pairs") and pair is None:
-        raise UsageError(f"the task {task['name']} takes two sentences; add --pair SENTENCE")
-    if task and not task["pairs"] and pair is not None:
-        raise UsageError(f"the task {task['name']} takes one sentence; leave --pair away")
-    tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
-    tokenizer.enable_truncation(bundle.seq_len)
-    tokenizer.no_padding()
-    encoding = tokenizer.encode(text, pair)
-    return {
-        name: np.array([ids], dtype=np.int64)
-        for name, ids in zip(INPUTS, (encoding.ids, encoding.type_ids, encoding.attention_mask), strict=True)
-    }
 
 
 def _answer_file(bundle: Bundle, inputs: Path, outputs: Path, threads: int) -> dict[str, Any]:

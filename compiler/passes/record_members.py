@@ -8,7 +8,7 @@ tensor has already, or the pairs of transposes that the import wraps around atte
 from dataclasses import replace
 
 from compiler.counts import member_of
-from compiler.graph import INPUT, Graph, Value
+from compiler.graph import INPUT, Graph, Member, Value
 from compiler.primitives import steps, swaps_heads
 
 ATTENTION = ("nn.attention", "nn.attention_bias")
@@ -18,15 +18,24 @@ def record_members(graph: Graph) -> Graph:
     computed = computed_values(graph)
     readers = graph.users()
     rewrites: dict[Value, Value] = {}
+    made_by: dict[Value, tuple[Member, ...]] = {}  # the layers that a value's numbers are from
     for value in graph.values():
         if value.operator == INPUT or value.is_constant:
             continue
-        stands_for = [value] if value in computed and not needless(value, readers) else []
-        members = [member_of(step) for item in stands_for for step in steps(item)]
+        members = []
+        if value in computed and not needless(value, readers):
+            for step in steps(value):
+                members.append(member_of(step, _sources(step, made_by)))
+                made_by[step] = (members[-1],)
         if value.operator in ATTENTION and members and _swapped_back(value, readers):
             members.pop()
+        made_by[value] = (members[-1],) if members else _sources(value, made_by)
         rewrites[value] = replace(value, members=tuple(members))
     return graph.substitute(rewrites)
+
+
+def _sources(value: Value, made_by: dict[Value, tuple[Member, ...]]) -> tuple[Member, ...]:
+    return tuple(member for operand in value.inputs for member in made_by.get(operand, ()))
 
 
 def computed_values(graph: Graph) -> set[Value]:

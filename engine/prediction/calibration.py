@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ MOST_SHARE = 2.0  # of a peak: a core may be better than its entry in the catalo
 
 @dataclass(frozen=True)
 class Measured:
-    """One measurement to fit to. `family`: architectures alike; those of one family are held out together."""
+    """One measurement to fit to. `family`: architectures alike; those of one family are held out together. `name` is for people."""
 
     works: Sequence[Work]
     machine: Machine
@@ -42,6 +43,7 @@ class Measured:
     family: Hashable
     fusion: str = "lp"
     precision: str = "fp32"
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Fit:
         half_width: of the 90 % interval, in logarithms: latency x exp(+-half_width).
         error: median relative error of measurements held out from the fit; None where there was one family.
         fusions, precisions: those that were measured; for others the interval does not hold.
+        names, measured_ms, held_out_ms: of each measurement, the last as predicted by a fit without its family; none where there was
+            one family, or in files from before they were kept.
     """
 
     parameters: Parameters
@@ -61,6 +65,9 @@ class Fit:
     families: int
     fusions: tuple[str, ...]
     precisions: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    measured_ms: tuple[float, ...] = ()
+    held_out_ms: tuple[float, ...] = ()
 
     @property
     def interval_factor(self) -> float:
@@ -111,6 +118,9 @@ def fit(target: str, measured: Sequence[Measured]) -> Fit:
         len(families),
         tuple(sorted({each.fusion for each in measured})),
         tuple(sorted({each.precision for each in measured})),
+        tuple(each.name for each in measured) if len(errors) else (),
+        tuple(float(each) for each in latencies) if len(errors) else (),
+        tuple(float(each) for each in latencies * np.exp(errors)) if len(errors) else (),
     )
 
 
@@ -186,23 +196,18 @@ def calibration_of(device: str) -> Calibration | None:
     path = _path(device)
     try:
         kept = json.loads(path.read_text())
-        fits = {
-            target: Fit(
-                **{
-                    **fit,
-                    "parameters": Parameters(**fit["parameters"]),
-                    "fusions": tuple(fit["fusions"]),
-                    "precisions": tuple(fit["precisions"]),
-                }
-            )
-            for target, fit in kept["fits"].items()
-            if target in TARGETS
-        }
+        fits = {target: _fit(fit) for target, fit in kept["fits"].items() if target in TARGETS}
         return Calibration(device, kept["origin"], fits)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not a whole calibration; calibrate {device} again, or delete the file") from error
+
+
+def _fit(kept: dict[str, Any]) -> Fit:
+    """From JSON, whose lists are tuples here."""
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+    return Fit(**{**values, "parameters": Parameters(**kept["parameters"])})
 
 
 def _path(device: str) -> Path:

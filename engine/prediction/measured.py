@@ -75,9 +75,10 @@ def _measured(row: Row, device: str, otherwise: str) -> Measured:
     if fusion not in FUSIONS:
         raise UsageError(f"fusion '{fusion}' is none of {', '.join(FUSIONS)}")
     machine = machine_of(device, _whole(row, "threads", 0) or None, precision, row.get("cluster") or None)
-    works = kernels_of(model, _whole(row, "seq_len", DEFAULT_SEQ_LEN), fusion, precision, _whole(row, "batch", 1))
+    seq_len = _whole(row, "seq_len", DEFAULT_SEQ_LEN)
+    works = kernels_of(model, seq_len, fusion, precision, _whole(row, "batch", 1))
     family = (model.kind, model.hidden_size, model.heads, max(model.ffn_sizes))
-    return Measured(works, machine, _latency(row), family, fusion, precision)
+    return Measured(works, machine, _latency(row), family, fusion, precision, f"{model}, {seq_len} tokens")
 
 
 def _architecture(row: Row) -> Architecture:

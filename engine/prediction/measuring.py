@@ -71,7 +71,8 @@ def measure_architectures(
         machine = machine_of(device, latency.threads)
         works = kernels_of(model, seq_len, fusion)
         family = (model.hidden_size, model.heads, model.ffn_sizes[0])
-        found.append(Measured(works, machine, latency.median_ms, family, fusion))
+        name = f"{model}, {seq_len} tokens"
+        found.append(Measured(works, machine, latency.median_ms, family, fusion, name=name))
     if not found:
         assert problem is not None
         raise problem

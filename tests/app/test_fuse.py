@@ -21,7 +21,7 @@ def test_bert_base(capsys):
     assert report["layers_before"]["compute_intensive"] == 109, "CANAO Table 1"
     assert not [block["name"] for block in report["blocks"] if "transpose" in block["name"] or "reshape" in block["name"]]
     assert report["flops_after"] / 1e9 == pytest.approx(22.35, abs=0.01)
-    fields = {"name", "members", "rule", "law", "bytes_before", "bytes_after", "flops_before", "flops_after"}
+    fields = {"name", "members", "rule", "law", "bytes_before", "bytes_after", "flops_before", "flops_after", "inputs"}
     assert all(set(block) == fields for block in report["blocks"])
 
 

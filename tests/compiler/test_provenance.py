@@ -132,3 +132,33 @@ def test_the_choices_are_the_pipelines():
     """`compiler.build` spells them out, as it imports no pass."""
     code = "from compiler.build import FUSIONS; from compiler.passes import PIPELINES; assert set(FUSIONS) == set(PIPELINES)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("fusion", ["lp", "none"])
+def test_the_graph_before_fusion_has_every_layer_once_after_what_it_reads(reports, fusion):
+    report = reports[fusion]
+    graph = report["graph"]
+    assert all(source < place for place, each in enumerate(graph) for source in each["inputs"])
+    assert sum(not each["blocks"] for each in graph) <= report["layers_cancelled"]
+    assert len(graph) == report["layers_before"]["total"] - (
+        report["layers_cancelled"] - sum(not each["blocks"] for each in graph)
+    )
+    for number, block in enumerate(report["blocks"]):
+        assert sorted(block["members"]) == sorted(each["operator"] for each in graph if number in each["blocks"])
+
+
+def test_a_layer_is_wired_as_bert_is(reports):
+    """Softmax reads the masked scores; the residual's sum reads a bias and what the layer was given."""
+    report = reports["lp"]
+    graph, names = report["graph"], [block["name"] for block in report["blocks"]]
+    inside = [each for each in graph if each["blocks"] == [names.index("layer1.attention")]]
+    softmax = next(each for each in inside if each["operator"] == "nn.softmax")
+    assert [graph[source]["operator"] for source in softmax["inputs"]] == ["add"]
+    output = [each for each in graph if each["blocks"] == [names.index("layer1.attention_output")]]
+    residual = next(each for each in output if each["operator"] == "add" and len(each["inputs"]) == 2)
+    given = {names[number] for source in residual["inputs"] for number in graph[source]["blocks"]}
+    assert given == {"layer1.attention_output", "embedding"}
+    blocks = {block["name"]: [names[number] for number in block["inputs"]] for block in report["blocks"]}
+    assert blocks["layer1.qkv"] == ["embedding"]
+    assert blocks["layer1.attention_output"] == ["layer1.attention", "embedding"]
+    assert blocks["readout"] == ["layer2.ffn_down"]
