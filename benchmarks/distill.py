@@ -53,10 +53,13 @@ def run(options: argparse.Namespace) -> None:
     """
     import torch
 
+    from engine.student import student_of
+    from engine.teacher import teacher_architecture
+
     if options.threads:
         torch.set_num_threads(options.threads)
     progress, tasks = Progress(), dict[str, Any]()
-    student = Architecture.parse(options.architecture)
+    student = student_of(options.architecture, teacher_architecture(options.teacher))
     names = ("teacher", "text", "seq_len", "distil_tokens", "distil_seconds")
     shared = {name: getattr(options, name) for name in names}
     report = {**machine.facts(("torch",)), **vars(options), "json": None, "tasks": tasks}

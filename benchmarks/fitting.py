@@ -22,13 +22,13 @@ from app.terminal import Progress, table
 from benchmarks import machine
 from compiler.quiet import never
 from data.errors import exit_status_of
-from engine.architecture import Architecture
 from engine.distillation import distil
 from engine.encoder import Encoder, mean_of_tokens
 from engine.ground import Ground
 from engine.losses import feature_map_transfer
 from engine.pace import silent
 from engine.settings import Settings
+from engine.student import student_of
 from engine.tokens import Batch, collate
 
 HELD_OUT_CHUNK = 1_000_000  # of the corpus: no distillation gets there
@@ -57,9 +57,10 @@ def run(options: argparse.Namespace) -> None:
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    architecture, progress = Architecture.parse(options.architecture), Progress()
+    progress = Progress()
     settings = Settings(task=options.task, teacher=options.teacher, text=options.text, distil_tokens=options.tokens)
     ground = Ground(settings)
+    architecture = student_of(options.architecture, ground.teacher.architecture)
     teacher, scale = ground.teacher.encoder, _Scale(ground, options.dev_rows)
     rows: list[dict[str, Any]] = [{"student": "teacher", "tokens": 0, "seconds": 0.0, **scale.of(teacher, None)}]
     report = {**machine.facts(("torch",)), **vars(options), "json": None, "rows": rows}

@@ -30,12 +30,11 @@ from benchmarks import machine
 from compiler.quiet import never
 from data.errors import UsageError, exit_status_of
 from data.tasks import load_task
-from engine.architecture import Architecture
 from engine.encoder import Encoder
 from engine.hardware import mixed_precision, training_device
 from engine.pace import silent
 from engine.problem import Problem
-from engine.student import cut
+from engine.student import cut, student_of
 from engine.teacher import load_teacher
 from engine.tokens import Row, collate
 from engine.training import (
@@ -88,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
     )
     rows = split.examples.rows[: options.rows]
     examples = Examples(rows, split.examples.labels[: options.rows])
-    body = cut(teacher.encoder, Architecture.parse(options.architecture), collate(rows[:32], problem.pad))[0]
+    body = cut(teacher.encoder, student_of(options.architecture, teacher.architecture), collate(rows[:32], problem.pad))[0]
     ways = _ways()
     for number in range(options.rounds):
         if number == len(kept):

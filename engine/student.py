@@ -25,6 +25,16 @@ def matched_layers(layers: int, teacher_layers: int) -> list[int]:
     return [int((layer + 1) * teacher_layers / layers + 0.5) for layer in range(layers)]
 
 
+def student_of(written: str, teacher: Architecture) -> Architecture:
+    """An architecture as it is written, such as `L3-H384-A12-F1152`, with the vocabulary, positions and segments of its teacher.
+
+    Raises:
+        ModelError: it is no architecture.
+    """
+    asked = Architecture.parse(written)
+    return replace(asked, vocab_size=teacher.vocab_size, max_positions=teacher.max_positions, token_types=teacher.token_types)
+
+
 def check_inheritable(architecture: Architecture, teacher: Architecture) -> None:
     """Raises:
     ModelError: an architecture that is no cut of the teacher's; the message names the size to change.

@@ -24,6 +24,7 @@ from engine.architecture import Architecture
 from engine.checkpoint import only_one, save_weights
 from engine.encoder import Encoder, mask_of_scores
 from engine.ground import Ground
+from engine.hardware import mixed_precision
 from engine.pace import Progress
 from engine.student import inherited
 from engine.tokens import Batch, batches_of_tokens, collate
@@ -77,7 +78,6 @@ def _tuned(ground: Ground, architecture: Architecture, progress: Progress, shoul
     return finished
 
 
-@torch.no_grad()
 def accuracies(ground: Ground, body: Architecture, progress: Progress, should_stop: ShouldStop) -> dict[tuple[int, ...], float]:
     """The early accuracy of every member of one network, by its FFN sizes: what `engine.candidates.evaluate_candidate` gives each alone.
 
@@ -101,9 +101,9 @@ def accuracies(ground: Ground, body: Architecture, progress: Progress, should_st
             raise Cancelled("scoring was stopped")
         progress(f"scoring {len(outputs)} members of {body.layers} layers", number / len(batches), {})
         batch = collate([split.scored_rows[index] for index in indices], problem.pad)
-        with busy():
+        with busy(), torch.no_grad(), mixed_precision(torch.device("cpu")):
             for sizes, answers in _answers(encoder, batch, choices):
-                outputs[sizes][indices] = answers
+                outputs[sizes][indices] = answers.float()
     return {sizes: next(iter(problem.score(split, each).values())) for sizes, each in outputs.items()}
 
 

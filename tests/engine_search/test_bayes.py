@@ -111,11 +111,16 @@ def test_a_large_space_is_compared_by_a_sample_and_the_best_ones_neighbours():
     assert again.propose(decisions) == strategy.propose(decisions)
 
 
-def test_when_nothing_fits_yet_it_goes_for_what_may():
-    strategy = Bayes({}, 0)
+def test_when_nothing_fits_yet_it_soon_finds_what_does():
+    """After three far over the limit, from their latencies alone."""
+    strategy, found = Bayes({}, 0), []
     for choices in ((2, 2, 2, 2, 2), (2, 2, 2, 2, 1), (2, 2, 2, 1, 1)):
         strategy.observe(DECISIONS, choices, Outcome(-2.0, None, outcome(choices).latency_ms, 0.8))
-    assert outcome(strategy.propose(DECISIONS)).latency_ms <= 0.8
+    while len(found) < 4 and not any(each <= 0.8 for each in found):
+        choices = strategy.propose(DECISIONS)
+        found.append(outcome(choices).latency_ms)
+        strategy.observe(DECISIONS, choices, Outcome(-1.2, None, found[-1], 0.8))
+    assert found[-1] <= 0.8
 
 
 def test_two_phases_are_decided_one_after_the_other():

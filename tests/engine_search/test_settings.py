@@ -32,7 +32,7 @@ def test_json_round_trip():
         ({"seed": -1}, "seed is -1"),
         ({"phase_one_share": 1.5}, "phase_one_share is 1.5; give 0 to 1"),
         ({"baseline_decay": -0.1}, "baseline_decay is -0.1; give 0 to 1"),
-        ({"strategy": "annealing"}, "unknown strategy 'annealing'; take one of reinforce, random, tpe"),
+        ({"strategy": "annealing"}, "unknown strategy 'annealing'; take one of bayes, reinforce, random, tpe"),
         ({"accuracy": "guessed"}, "unknown accuracy 'guessed'; take one of trained, supernet"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"losses": ["cosine"]}, "unknown loss 'cosine'"),

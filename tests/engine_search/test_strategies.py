@@ -51,7 +51,7 @@ class Wild(Last):
 
 class Faulty(Last):
     def propose(self, decisions):
-        raise KeyError("no such\nthing")
+        raise KeyError("no such\\nthing")
 """
 
 

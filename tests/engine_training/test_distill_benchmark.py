@@ -19,11 +19,12 @@ def options(tmp_path: Path) -> argparse.Namespace:
         writer = csv.writer(file)
         writer.writerow(["one", "two", "score"])
         writer.writerows([first, second, 1.0 + 4.0 * (first.split()[0] == second.split()[0])] for first, second in PAIRS * 2)
+    (tmp_path / "text.txt").write_text("the man plays a song . the woman eats .\n" * 5)
     return argparse.Namespace(
         tasks=f"{table}?text=one&pair=two&label=score&kind=regression",
         teacher=str(write_model(tmp_path / "teacher")),
         architecture="L2-H16-A4-F16",
-        text=None,
+        text=str(tmp_path / "text.txt"),
         seeds=2,
         epochs=1,
         seq_len=32,
