@@ -35,7 +35,7 @@ def served() -> bool:
 
 def stalled(view: Snapshot) -> None:
     """Says so when nothing works on a run that is not over."""
-    if not view.run.over and (quiet_s := silence_s(view)) > SILENT_S:
+    if not view.run.over and view.run.status != "paused" and (quiet_s := silence_s(view)) > SILENT_S:
         resume = f"`pocketformer search --resume {view.run.run_id}`"
         st.warning(
             f"Nothing has worked on this run for {wording.seconds(quiet_s)}. {HOW}, or go on with {resume}.",
@@ -46,7 +46,7 @@ def stalled(view: Snapshot) -> None:
 def note() -> None:
     """Under Start: a word when a search started now would wait for its workers."""
     try:
-        waiting = [run for run, _ in source.recent_runs() if not run.over]
+        waiting = [run for run, _ in source.recent_runs() if not run.over and run.status != "paused"]
         silent = bool(waiting) and min(silence_s(source.snapshot(run.run_id)) for run in waiting) > SILENT_S
     except StoreError:
         return  # the list of runs shows what is wrong

@@ -33,7 +33,7 @@ PAGES: dict[str, tuple[Entry, ...]] = {  # by section; "": beside the sections, 
         Entry("devices", "Devices", ":material/smartphone:"),
         Entry("models", "Models", ":material/deployed_code:"),
     ),
-    "Set up": (),
+    "Set up": (Entry("settings", "Settings", ":material/settings:"),),
 }
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from app import catalogue, layers, summary, wording
+from app.charts import chart
 from app.source import Snapshot
 from data.errors import ModelError
 from data.records import Event, Run, Trial
@@ -86,6 +87,11 @@ def outcome(view: Snapshot) -> None:
         st.info("The run was cancelled. What it found until then is kept below.", icon=":material/block:")
     elif run.status == "cancelling":
         st.info("Cancelling: work under way is being stopped.", icon=":material/hourglass_top:")
+    elif run.status == "paused":
+        st.info(
+            "Paused. Nothing is proposed and no worker has work of this run. Resume goes on where it stopped.",
+            icon=":material/pause_circle:",
+        )
     elif run.status == "running" and (fastest := fastest_over(view.trials)) is not None:
         target = wording.target(run.settings.get("latency_ms", 0.0))
         st.warning(
@@ -117,17 +123,13 @@ def front(view: Snapshot, selected: int | None) -> None:
         dark=st.context.theme.type == "dark",
         over=view.run.over,
     )
-    st.plotly_chart(
+    chart(
         figure,
-        key=CHART_KEY,
+        CHART_KEY,
+        f"Accuracy against latency in milliseconds of {wording.plural(len(view.trials), 'trial')}: {summary.tally(view.trials)}.",
+        rows=lambda: summary.trial_rows(view.trials),
         on_select=_select_point,
         selection_mode="points",
-        config={
-            "displaylogo": False,
-            "modeBarButtonsToRemove": ["select2d", "lasso2d"],
-            "toImageButtonOptions": {"format": "svg"},
-        },
-        alt=f"Accuracy against latency in milliseconds of {wording.plural(len(view.trials), 'trial')}: {summary.tally(view.trials)}.",
     )
     st.caption(_chart_note(view))
 
@@ -295,18 +297,61 @@ def _block_row(block: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def policy(view: Snapshot) -> None:
-    """What the policy would choose, trial by trial; nothing of a strategy that has none."""
+def course(view: Snapshot) -> None:
+    """How the search went: one of three figures, of which the URL keeps the choice and only that one is drawn."""
+    st.subheader("Course of the search")
+    views = {"steps": "Reward and accuracy", "policy": "Policy", "timeline": "Timeline"}
     if not view.policies:
-        return
+        del views["policy"]  # a strategy without probabilities
+    chosen = st.segmented_control(
+        "Figure", list(views), format_func=views.__getitem__, key="course", default="steps", required=True, bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    {"steps": _steps, "policy": _policy, "timeline": _timeline}[chosen](view)
+
+
+def _steps(view: Snapshot) -> None:
+    from app.steps_figure import steps_figure
+
+    metric = catalogue.metric_of(view.run.settings.get("task", ""))
+    figure = steps_figure(view.trials, metric, dark=st.context.theme.type == "dark")
+    chart(
+        figure,
+        "steps",
+        "Reward and accuracy of each trial, with the best accuracy so far.",
+        rows=lambda: summary.trial_rows(view.trials),
+    )
+    st.caption(
+        "Reward: what the strategy is told (CANAO section 3.3). Over the target it is below -1, and the candidate is not trained; "
+        "within it, how much more accurate than the average so far, plus the share of the target used."
+    )
+
+
+def _policy(view: Snapshot) -> None:
+    """What the policy would choose, trial by trial."""
     from app.policy_figure import entropy_text, policy_figure
 
-    with st.expander("What the policy has learned", icon=":material/neurology:"):
-        figure = policy_figure(view.policies, dark=st.context.theme.type == "dark")
-        config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
-        what = "Probability of each option of each decision after each trial, given the options that the trial took before it."
-        st.plotly_chart(figure, key="policy", config=config, alt=what)
-        st.caption(f"{what} {entropy_text(view.policies)}")
+    what = "Probability of each option of each decision after each trial, given the options that the trial took before it."
+    chart(policy_figure(view.policies, dark=st.context.theme.type == "dark"), "policy", what)
+    st.caption(f"{what} {entropy_text(view.policies)}")
+
+
+def _timeline(view: Snapshot) -> None:
+    from app.timeline_figure import bars, share_text, timeline_figure
+
+    drawn = bars(view.timeline, datetime.now(UTC), _zone())
+    if not drawn:
+        st.caption("No worker has begun anything yet, or the run was made before beginnings were kept.")
+        return
+    what = f"What each worker did when: the newest {wording.plural(len(drawn), 'command')}."
+    chart(
+        timeline_figure(drawn, dark=st.context.theme.type == "dark"), "timeline", what,
+        rows=lambda: [
+            {"worker": bar.worker, "kind": bar.kind, "trial": bar.trial, "begun": bar.begun, "seconds": bar.seconds, "status": bar.status}
+            for bar in drawn
+        ],
+    )  # fmt: skip
+    st.caption(f"{what} {share_text(drawn)}")
 
 
 def log(events: Sequence[Event]) -> None:

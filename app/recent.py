@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from app import catalogue, source, summary, wording
+from app import catalogue, source, summary, theme, wording
+from app.sparkline import WIDTH_PX, sparkline
 from data.errors import StoreError
 from data.records import Run, Trial
 
 
 def runs_list() -> None:
-    """Newest first, each with status, best accuracy and its latency, and a link."""
+    """Newest first, each with status, best accuracy so far as a line, the best candidate, and a link."""
     try:
         runs = source.recent_runs()
     except StoreError as error:
@@ -30,7 +31,10 @@ def _entry(run: Run, trials: tuple[Trial, ...]) -> None:
                 "views/run.py", label=f"**{wording.markdown(title)}**", query_params={"run": run.run_id},
                 icon=":material/arrow_forward:", icon_position="right",
             )  # fmt: skip
-            st.badge(label, color=color, icon=icon)
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                if line := sparkline(trials, theme.BLUE if st.context.theme.type != "dark" else theme.SKY):
+                    st.image(line, width=WIDTH_PX, alt="Best accuracy so far, trial by trial")
+                st.badge(label, color=color, icon=icon)
         st.caption(_result(run, trials))
 
 

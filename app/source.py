@@ -14,7 +14,7 @@ import streamlit as st
 from app.summary import best_trial
 from data.errors import StoreError
 from data.home import home
-from data.records import ArtifactRef, Command, Event, Run, Trial
+from data.records import ArtifactRef, Command, Duration, Event, Run, Trial
 
 if TYPE_CHECKING:
     from data.store import Store
@@ -35,6 +35,7 @@ class Snapshot:
     artifacts: tuple[ArtifactRef, ...]
     policies: tuple[Event, ...] = ()  # log entries with the policy's probabilities
     working: tuple[Command, ...] = ()
+    timeline: tuple[Command, ...] = ()  # the newest that were begun, without payloads and results
 
     @property
     def bundle(self) -> ArtifactRef | None:
@@ -65,7 +66,7 @@ def _opened(url: str, folder: str) -> "Store":
 
 
 def snapshot(run_id: str) -> Snapshot:
-    """One run with its trials, front, newest events and artifacts: seven bounded queries, at most once in `FRESH_S`.
+    """One run with its trials, front, newest events, commands and artifacts: eight bounded queries, at most once in `FRESH_S`.
 
     Raises:
         StoreError: no such run, or the store cannot be reached.
@@ -83,6 +84,7 @@ def _snapshot(_store: "Store", run_id: str, folder: str) -> Snapshot:
         artifacts=tuple(_store.artifacts(run_id)),
         policies=tuple(_store.policies(run_id)),
         working=() if run.over else tuple(_store.commands(run_id, "running")),
+        timeline=tuple(_store.timeline(run_id)),
     )
 
 
@@ -113,6 +115,16 @@ def _recent_runs(_store: "Store", folder: str) -> tuple[tuple[Run, tuple[Trial, 
 def _trials_of(_store: "Store", run_id: str, updated_at: str, folder: str) -> tuple[Trial, ...]:
     """Asked again only when the run has changed since."""
     return tuple(_store.trials(run_id))
+
+
+@st.cache_resource(show_spinner=False, ttl=30.0)
+def _durations(_store: "Store", folder: str) -> tuple[Duration, ...]:
+    return tuple(_store.durations())
+
+
+def durations() -> tuple[Duration, ...]:
+    """What commands took that are done, of all runs, the newest first; asked at most twice a minute."""
+    return _durations(store(), str(home()))
 
 
 def forget() -> None:

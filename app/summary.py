@@ -54,6 +54,17 @@ def notable_trial(trials: Sequence[Trial]) -> Trial | None:
     return min(timed, key=lambda trial: trial.latency_ms or 0.0) if timed else trials[-1] if trials else None
 
 
+def best_so_far(trials: Sequence[Trial]) -> list[tuple[int, float]]:
+    """(trial, the best accuracy within the target until then), from the first trial that has one to the last of all."""
+    found: list[tuple[int, float]] = []
+    for trial in trials:
+        if trial.status == "trained" and trial.accuracy is not None and (not found or trial.accuracy > found[-1][1]):
+            found.append((trial.trial, trial.accuracy))
+    if found and trials[-1].trial > found[-1][0]:
+        found.append((trials[-1].trial, found[-1][1]))
+    return found
+
+
 def _merit(trial: Trial) -> tuple[bool, float, float]:
     score = trial.accuracy if trial.final_accuracy is None else trial.final_accuracy
     return trial.final_accuracy is not None, score or 0.0, -(trial.latency_ms or 0.0)

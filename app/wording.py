@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 from typing import Literal
 
+from app import preferences
+
 NONE = "–"
 BadgeColor = Literal["blue", "orange", "gray", "red", "green"]
 RUN_STATES: dict[str, tuple[str, BadgeColor, str]] = {  # status in the store: (what the page calls it, badge colour, icon)
     "running": ("Running", "blue", ":material/play_circle:"),
+    "paused": ("Paused", "gray", ":material/pause_circle:"),
     "cancelling": ("Cancelling", "orange", ":material/hourglass_top:"),
     "cancelled": ("Cancelled", "gray", ":material/block:"),
     "done": ("Done", "green", ":material/check_circle:"),
@@ -57,8 +60,9 @@ def count(number: float | None) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Bytes as MB (10^6 bytes)."""
-    return f"{size / 1e6:.1f} MB"
+    """Bytes as MB (10^6 bytes), or as MiB (2^20) where the user prefers that."""
+    unit = preferences.current().sizes
+    return f"{size / (1 << 20 if unit == 'MiB' else 1e6):.1f} {unit}"
 
 
 def ratio(larger: float, smaller: float) -> str:

@@ -37,7 +37,7 @@ class Picture:
 
 PICTURES = (
     Picture("run", "/run?run={run}", "Trials", 1180),
-    Picture("fusion", "/fusion?model=minilm-l6", "The graph", 1180),
+    Picture("fusion", "/fusion?model=minilm-l6", "The graph", 1300),
     Picture("devices", "/devices?device=galaxy-s20", "Latency estimator", 1320),
     Picture("models", "/models", "Call it", 1180),
 )

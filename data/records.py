@@ -93,6 +93,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Duration:
+    """How long a command took that is done, with what of its run's settings that depends on: epochs of its kind of training (else 0)."""
+
+    kind: str
+    seconds: float
+    task: str
+    epochs: int
+    device_measured: bool
+
+
+@dataclass(frozen=True)
 class Event:
     """A line of a run's log. `seq` counts from 1 within the run, in the order of commits; `level` as in `logging`."""
 

@@ -106,6 +106,14 @@ SELECT sha256 FROM artifacts WHERE $run IS NULL OR run_id = $run
 UNION SELECT result->>'weights_sha256' FROM commands
 WHERE kind = 'final_train' AND (result->>'weights_sha256') IS NOT NULL AND ($run IS NULL OR run_id = $run)"""
 
+DURATIONS = """
+SELECT kind, epoch(finished_at - started_at), settings->>'task',
+       coalesce(CASE kind WHEN 'train' THEN settings->>'early_epochs' WHEN 'final_train' THEN settings->>'final_epochs' END, '0')::INTEGER,
+       coalesce(settings->>'latency', '') <> 'predicted'
+FROM commands JOIN runs USING (run_id)
+WHERE commands.status = 'done' AND started_at IS NOT NULL AND finished_at > started_at
+ORDER BY finished_at DESC LIMIT $limit"""
+
 PARETO = """
 FROM (
     SELECT *, max(accuracy) OVER (

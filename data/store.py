@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from data import statements
 from data.backend import WAIT_S, Backend
 from data.errors import StoreError
-from data.records import ArtifactRef, Command, Event, EventLike, Measurement, Note, Request, Run, Trial
+from data.records import ArtifactRef, Command, Duration, Event, EventLike, Measurement, Note, Request, Run, Trial
 from data.sql import bind
 
 __all__ = [
@@ -264,6 +264,10 @@ class Store:
         """The commands of a run that were begun last, in that order, without their payloads and results."""
         query = "FROM commands WHERE run_id = $run AND started_at IS NOT NULL ORDER BY started_at DESC, command_id LIMIT $limit"
         return self._select(Command, query, without=("payload", "result"), run=run_id, limit=limit)[::-1]
+
+    def durations(self, limit: int = 400) -> list[Duration]:
+        """What commands took that are done, of all runs, the newest first."""
+        return [Duration(*row) for row in self._run(statements.DURATIONS, limit=limit)]
 
     def command(self, command_id: str) -> Command:
         """One command.

@@ -105,7 +105,8 @@ def _tuned(task: str, teacher: str, seq_len: int, seed: int) -> tuple[Any, Mappi
     """The fine-tuned teacher and its metrics; None, to be asked again later, where there is none yet."""
     from engine.tuned_teacher import kept_teacher
 
-    return kept_teacher(*_problem(task, teacher, seq_len), seed)
+    known, problem = _problem(task, teacher, seq_len)
+    return kept_teacher(known, problem, seed)
 
 
 @lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import health, panels, recent, source, summary, wording
+from app import controls, health, panels, recent, source, summary, wording
 from app.guard import shown_plainly
 from app.source import Snapshot
 from compiler.quiet import busy
@@ -37,14 +37,14 @@ def page() -> None:
 
 
 def heading(view: Snapshot) -> None:
-    """What is searched, and the one thing to do about it now: cancel, or download."""
+    """What is searched, and what to do about it: download, and the run's controls."""
     run = view.run
     title, action = st.columns([4, 1], vertical_alignment="bottom")
     name = f"{wording.task(run.settings.get('task', ''))} on {run.settings.get('device', '')}"
     title.title(wording.markdown(name))
     bundle = view.bundle
-    with action:
-        if bundle is not None:
+    if bundle is not None:
+        with action:
             st.download_button(
                 f"Download bundle ({wording.megabytes(bundle.size)})",
                 data=partial(bundle_bytes, bundle),
@@ -56,8 +56,7 @@ def heading(view: Snapshot) -> None:
                 width="stretch",
                 help="The compiled model with weights, tokenizer, header, bench program and README.",
             )
-        if run.status == "running":
-            cancel(run.run_id)
+    controls.row(run)
 
 
 def bundle_bytes(bundle: ArtifactRef) -> bytes:
@@ -66,19 +65,6 @@ def bundle_bytes(bundle: ArtifactRef) -> bytes:
 
     with Artifacts().open(bundle.sha256) as file:
         return file.read()
-
-
-def cancel(run_id: str) -> None:
-    with st.popover("Cancel run", icon=":material/stop_circle:", width="stretch"):
-        st.markdown("Stop this run? Trials that are over are kept; work under way is lost.")
-        if st.button("Yes, cancel it", type="primary", width="stretch"):
-            try:
-                source.store().request_cancel(run_id)
-            except PocketformerError as error:
-                st.error(wording.markdown(str(error)))
-                return
-            source.forget()
-            st.rerun()
 
 
 def live(run_id: str) -> None:
@@ -116,9 +102,10 @@ def draw(run_id: str) -> None:
             )
         else:
             panels.details(view, shown, source.compiled(run_id, shown.trial), best=best is shown)
+            controls.drop(view.run, shown)
     st.subheader("Trials")
     panels.table(view.trials, selected)
-    panels.policy(view)
+    panels.course(view)
     st.subheader("Log", help="The newest line is at the top.")
     panels.log(view.events)
     panels.settings(view.run)

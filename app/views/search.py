@@ -31,6 +31,14 @@ def sizes_of(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.split(",") if size.strip())
 
 
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {  # title, and what it sets
+    "quick": ("Quick look", {"trials": 4, "distil_seconds": 20, "final_epochs": 1}),
+    "default": ("Default", {}),
+    "thorough": ("Thorough", {"trials": 40, "distil_seconds": 300, "early_epochs": 2, "final_epochs": 5}),
+}
+LATENCY_KEY, SLIDER_KEY, GIVEN_KEY = "latency target", "latency slider", "latency given"
+
+
 FROM_URL: dict[str, Callable[[str], Any]] = {
     "task": str,
     "teacher": str,
@@ -54,15 +62,44 @@ def page() -> None:
     st.caption("Find the transformer that fits a device: pick a task and a latency target, get a compiled model.")
     form, runs = st.columns([3, 2], gap="large")
     with form:
+        preset()
         ask(prefilled())
     with runs:
         st.subheader("Recent runs")
         recent.runs_list()
+    with st.expander("Help", icon=":material/help:"):
+        st.markdown(
+            "A search proposes *trials*: candidates between the sizes of the teacher and a fraction of them. Each is compiled and its latency "
+            "measured or predicted; within the target it is trained for a few epochs, and the strategy learns from both. The best is then "
+            "trained to the end. Students inherit weights from a body that is distilled from the teacher once for each depth and hidden size."
+        )
+
+
+def preset() -> None:
+    """How hard to look, in one click; the URL keeps it."""
+    given = st.query_params.get("preset", "default")
+
+    def keep() -> None:
+        st.query_params["preset"] = st.session_state["preset"]
+
+    st.segmented_control(
+        "Preset", list(PRESETS), default=given if given in PRESETS else "default", format_func=lambda name: PRESETS[name][0], key="preset",
+        required=True, on_change=keep, help="Quick look: four candidates, some minutes. Thorough: forty, for hours.",
+    )  # fmt: skip
 
 
 def prefilled() -> Settings:
-    """The defaults, with what the URL names in their place: `/search?task=stsb&latency_ms=4`. A wrong value is left out."""
+    """The defaults, or the settings of the run that the URL names as `like`; with the preset's, and then with what else the URL
+    names in their place: `/search?task=stsb&latency_ms=4`. A wrong value is left out."""
     settings = Settings()
+    if like := st.query_params.get("like"):
+        try:
+            settings = Settings.from_dict(source.snapshot(like).run.settings)
+        except PocketformerError as error:
+            st.warning(f"Run {wording.markdown(like)} cannot be taken as a start: {wording.markdown(str(error))}")
+        else:
+            st.info(f"As in run {wording.markdown(like)}. Change what you like.", icon=":material/replay:")
+    settings = replace(settings, **PRESETS.get(st.query_params.get("preset", ""), ("", {}))[1])
     for name, kind in FROM_URL.items():
         if name in st.query_params:
             try:
@@ -73,7 +110,7 @@ def prefilled() -> Settings:
 
 
 def ask(given: Settings) -> None:
-    """The form. Nothing is written before Start."""
+    """The form. Nothing is written before Start, and every answer is shown at once."""
     with st.container(border=True):
         task = ask_task(given)
         columns = st.columns(3)
@@ -81,38 +118,108 @@ def ask(given: Settings) -> None:
             "Device", *_choice(catalogue.devices(), given.device), format_func=catalogue.device_title,
             help="Where the model will run. Latency is measured where the device is at hand, else predicted, and marked so.",
         )  # fmt: skip
-        latency_ms = columns[1].number_input(
-            "Latency target (ms)", value=given.latency_ms, step=0.5, format="%.2f",
-            help="Median, batch 1. A candidate over the target is not trained.",
-        )  # fmt: skip
-        trials = columns[2].number_input(
-            "Trials", value=given.trials, min_value=1, max_value=10_000, step=1, help="Candidates to compile and measure."
-        )
-        columns = st.columns(3)
-        teacher = columns[0].selectbox(
+        teacher = columns[1].selectbox(
             "Teacher", *_choice(catalogue.TEACHERS, given.teacher), accept_new_options=True,
             help="minilm comes with Pocketformer. Or type a Hugging Face hub id or a folder (safetensors).",
         )  # fmt: skip
-        strategy = columns[1].selectbox(
+        columns[1].caption(teacher_line(teacher))
+        trials = columns[2].number_input(
+            "Trials", value=given.trials, min_value=1, max_value=10_000, step=1, help="Candidates to compile and measure."
+        )
+        beside = st.container()
+        columns = st.columns(3)
+        strategy = columns[0].selectbox(
             "Strategy", *_choice(strategy_names(), given.strategy),
             help="bayes: models of accuracy and latency choose the candidate with the largest expected improvement. reinforce: CANAO's LSTM policy "
             "with REINFORCE (section 3.3). random, tpe and nsga2 (Optuna) and evolution (regularised): to compare with.",
         )  # fmt: skip
-        seed = columns[2].number_input(
+        seed = columns[1].number_input(
             "Seed", value=given.seed, min_value=0, step=1, help="The same seed proposes the same candidates."
         )
-        text = st.text_input(
+        text = columns[2].text_input(
             "Unlabelled text (optional)", value=given.text or "", placeholder="/path/to/text.txt, .gz, or a folder",
             help="For distillation from the teacher; more text gives better candidates. Without it: the task's own and generated text.",
         )  # fmt: skip
         more = ask_more(given, device)
+        values = {"task": task.name, "device": device, "trials": trials, "teacher": teacher, "latency": given.latency}
+        values |= {"strategy": strategy, "seed": seed, "text": text.strip() or None} | more
+        with beside:
+            latency_ms = ask_latency(given, values)
+        values["latency_ms"] = float(latency_ms)
+        outlook(given, values)
         started = st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch")
         health.note()
     if started:
-        values = {"task": task.name, "device": device, "latency_ms": float(latency_ms), "trials": trials, "teacher": teacher}
-        start(
-            task, values | {"latency": given.latency, "strategy": strategy, "seed": seed, "text": text.strip() or None} | more
-        )
+        start(task, values)
+
+
+def teacher_line(teacher: str) -> str:
+    """A teacher's size, where its files are here."""
+    from engine.teacher import HUB_ID, teacher_architecture, teacher_names
+
+    if teacher not in teacher_names() and HUB_ID.fullmatch(teacher):
+        return "Downloaded when the search starts."
+    try:
+        found = teacher_architecture(teacher)
+    except PocketformerError as error:
+        return wording.markdown(str(error))
+    return f"{found.layers} layers, hidden size {found.hidden_size}, {wording.count(found.parameters())} parameters"
+
+
+def ask_latency(given: Settings, values: dict[str, Any]) -> float:
+    """The target, by slider or as a number, and beside it how much of the space is predicted to be within."""
+    if LATENCY_KEY not in st.session_state or st.session_state.get(GIVEN_KEY) != given.latency_ms:
+        st.session_state[LATENCY_KEY] = st.session_state[GIVEN_KEY] = given.latency_ms
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    number_ms: float = left.number_input(
+        "Latency target (ms)", step=0.5, format="%.2f", key=LATENCY_KEY,
+        help="Median, batch 1. A candidate over the target is not trained.",
+    )  # fmt: skip
+    try:
+        from app.feasible import reach, reach_figure
+
+        wanted = Settings.from_dict({**values, **space_of(values), "task": values["task"] or "own", "latency_ms": 1.0})
+        found = reach(wanted)
+    except PocketformerError as error:
+        right.caption(f"How much of the space is within it cannot be said: {wording.markdown(str(error))}")
+        return number_ms
+    slowest = max(1.2 * float(found.latency_ms[-1]), number_ms, 1.0)
+
+    def slid() -> None:
+        st.session_state[LATENCY_KEY] = st.session_state[SLIDER_KEY]
+
+    with left:
+        st.session_state[SLIDER_KEY] = min(max(round(number_ms, 1), 0.1), round(slowest, 1))
+        st.slider(
+            "Latency target, by hand", 0.1, round(slowest, 1), step=0.1, key=SLIDER_KEY, on_change=slid, label_visibility="collapsed",
+            format="%.1f ms",
+        )  # fmt: skip
+        share, least, most = found.share(number_ms)
+        st.markdown(f"**{share:.0%}** of the space is within ({least:.0%} to {most:.0%})")
+    with right:
+        st.plotly_chart(
+            reach_figure(found, max(number_ms, 0.0), dark=st.context.theme.type == "dark"), key="reach",
+            config={"displayModeBar": False}, alt=f"Share of the search space by latency: {share:.0%} within {number_ms:g} ms.",
+        )  # fmt: skip
+        st.caption(wording.markdown(f"{found.basis[0].upper()}{found.basis[1:]}. Band: 90 % interval."))
+    return number_ms
+
+
+def outlook(given: Settings, values: dict[str, Any]) -> None:
+    """How long it will take, and the same search as a command."""
+    from app.command_line import command_of
+    from app.estimate import estimate
+
+    try:
+        latency = values["latency"] if values["device"] in catalogue.measurable_devices() else "predicted"
+        settings = Settings.from_dict({**values, **space_of(values), "task": values["task"] or "FILE"})
+        found = estimate(replace(settings, latency=latency), source.durations())
+    except PocketformerError:
+        return  # Start says what is wrong
+    times = f"{wording.seconds(found.low_s)} to {wording.seconds(found.high_s)}"
+    st.markdown(f":material/timer: About **{wording.seconds(found.seconds)}** ({times}; {found.basis}).")
+    with st.expander("As a command line", icon=":material/terminal:"):
+        st.code(command_of(settings), language="bash", wrap_lines=True)
 
 
 def start(task: "Choice", values: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from looks import State, page_states, walk
 
 from data.store import open_store
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 STATES = [
     State("a run that is done", "/run?run=20261121-090000-done"),
     State("a run with no candidate within the target", "/run?run=20261121-094000-slow"),

@@ -54,6 +54,12 @@ def search_page(**query):
     return checked(app.run())
 
 
+def page_of(name):
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app.switch_page(f"views/{name}.py")
+    return checked(app.run())
+
+
 def checked(app):
     assert not app.exception, app.exception
     return app
@@ -91,6 +97,59 @@ def test_the_url_prefills_search_and_a_wrong_value_in_it_does_no_harm(home):
     assert labelled(app.number_input, "Latency target (ms)").value == 7.5
     assert labelled(app.number_input, "Trials").value == 8
     assert labelled(app.number_input, "Seed").value == 0
+
+
+def test_a_run_and_a_preset_prefill_search(home):
+    app = search_page(like=SLOW, preset="thorough")
+    assert labelled(app.selectbox, "Task").value == "cola"
+    assert labelled(app.number_input, "Latency target (ms)").value == 1.0
+    assert labelled(app.number_input, "Trials").value == 40
+    assert "As in run" in written(app)
+    assert "cannot be taken as a start" in written(search_page(like="nope"))
+
+
+def test_search_says_what_to_expect_before_start(home):
+    app = search_page(task="stsb", device="galaxy-s20")
+    text = written(app)
+    assert "of the space is within" in text
+    assert "not calibrated" in text
+    assert ":material/timer: About" in text
+    assert "hidden size 384" in text
+    command = next(code.value for code in app.code if code.value.startswith("pocketformer"))
+    assert "--task stsb --device galaxy-s20 --latency-ms 5" in command
+
+
+def test_the_slider_and_the_number_are_one_target(home):
+    app = search_page()
+    checked(app.slider[0].set_value(7.5).run())
+    assert labelled(app.number_input, "Latency target (ms)").value == 7.5
+
+
+def test_home_shows_the_newest_front_under_way_the_runs_and_the_system(home):
+    app = page_of("home")
+    text = written(app)
+    assert app.title[0].value == "Pocketformer"
+    assert "Now: stsb on host" in text
+    assert "Pearson **0.781** at **4.71 ms**" in text
+    assert "pocketformer serve" in text
+
+
+def test_home_explains_itself_where_there_is_no_run(empty):
+    text = written(page_of("home"))
+    assert "How it works" in text
+    assert "No runs yet" in text
+
+
+def test_settings_removes_a_run_after_a_confirmation_and_refuses_one_under_way(home):
+    app = page_of("settings")
+    chosen = app.multiselect[0].options
+    done = next(option for option in chosen if option.startswith(DONE))
+    checked(app.multiselect[0].set_value([DONE]).run())
+    assert done
+    checked(labelled(app.button, "Yes").click().run())
+    assert DONE not in [run.run_id for run in source.store().runs()]
+    checked(app.multiselect[0].set_value([LIVE]).run())
+    assert "under way: cancel first" in written(app)
 
 
 def test_devices_that_are_not_here_are_marked_as_predicted(home):
@@ -190,17 +249,20 @@ def test_a_done_run_shows_its_best_model_and_offers_the_bundle(home):
     assert numbers(app)["Its latency"] == "4.71 ms"
     assert numbers(app)["Trials"] == "8 of 8"
     assert "**Trial 2**" in written(app)
-    assert [button.label for button in app.get("download_button")] == ["Download bundle (0.0 MB)"]
+    assert [button.label for button in app.get("download_button")] == ["Download bundle (0.0 MB)", "CSV", "CSV"]
     assert not any(button.label == "Yes, cancel it" for button in app.button)
 
 
 def test_what_the_policy_learned_is_shown_where_the_strategy_has_one(home):
-    label = "What the policy has learned"
-    assert label in [each.label for each in run_page(DONE).expander]
     import stories
 
-    fresh = run_page(stories.fresh(source.store(), "20261121-098000-none"))
-    assert label not in [each.label for each in fresh.expander]
+    def figures(app):
+        return labelled(app.get("button_group"), "Figure").options
+
+    assert figures(run_page(DONE)) == ["Reward and accuracy", "Policy", "Timeline"]
+    assert "Entropy of the decisions" in written(run_page(DONE, course="Policy"))
+    assert "newest 1 command" in written(run_page(DONE, course="Timeline"))
+    assert figures(run_page(stories.fresh(source.store(), "20261121-098000-none"))) == ["Reward and accuracy", "Timeline"]
 
 
 def test_the_trial_in_the_url_is_shown(home):
@@ -217,6 +279,39 @@ def test_a_running_run_shows_its_step_and_can_be_cancelled(home):
     checked(labelled(app.button, "Yes, cancel it").click().run())
     assert source.store().run(LIVE).status == "cancelling"
     assert "Cancelling" in written(app)
+
+
+def test_a_running_run_can_be_paused_and_extended(home):
+    app = run_page(LIVE)
+    checked(labelled(app.button, "Pause").click().run())
+    labelled(app.number_input, "Trials in all").set_value(20)
+    checked(labelled(app.button, "Extend").click().run())
+    assert [(each.kind, each.values) for each in source.store().requests(LIVE)] == [("pause", {}), ("extend", {"trials": 20})]
+
+
+def test_a_paused_run_says_so_and_can_be_resumed(home):
+    import stories
+
+    stories.step(source.store(), LIVE, "paused")
+    app = run_page(LIVE)
+    assert "Paused. Nothing is proposed" in written(app)
+    assert "Nothing has worked on this run" not in written(app)
+    checked(labelled(app.button, "Resume").click().run())
+    assert [each.kind for each in source.store().requests(LIVE)] == ["resume"]
+
+
+def test_a_candidate_under_way_can_be_dropped_with_a_reason(home):
+    app = run_page(LIVE, trial="5")
+    labelled(app.text_input, "Why (optional)").set_value("too wide")
+    checked(labelled(app.button, "Yes, drop it").click().run())
+    assert source.store().requests(LIVE)[0].values == {"trial": 5, "reason": "too wide"}
+    assert "Yes, drop it" not in [button.label for button in run_page(LIVE, trial="3").button]
+
+
+def test_a_run_that_is_over_can_be_extended_and_nothing_else(home):
+    labels = [button.label for button in run_page(DONE).button]
+    assert "Extend" in labels
+    assert not {"Pause", "Resume", "Yes, cancel it", "Yes, drop it"} & set(labels)
 
 
 def test_a_run_without_trials(home):
