@@ -5,8 +5,8 @@
 
 Three predictions stand beside each figure: without any calibration; calibrated on the models that only Table 3 has, so that Table 4 is held
 out; and calibrated on all other models of both tables (leave one out), so that every figure is held out from its own prediction. Table 4's
-figures without fusion are held out from all fits. CANAO does not publish the sizes of its own models: they are chosen for the
-paper's FLOPs and marked *.
+figures without fusion are held out from all fits. CANAO does not publish the sizes of its own models, marked *: CANAOBERT is taken for
+the deep and narrow model of its Table 2; "with NAS", as many layers as without, and FFNs of the size that gives the paper's FLOPs.
 
 With `--measured`, latencies of a device (columns as of `pocketformer calibrate`) are predicted by a fit on half of their architecture
 families, several times over: how large are the errors, and does the 90 % interval hold 90 %?

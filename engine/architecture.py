@@ -202,8 +202,8 @@ PRESETS: dict[str, Architecture] = {
     "albert-base": Albert(768, 12, (3072,) * 12, embedding_size=128, vocab_size=30000),
     "squeezebert": SqueezeBert(768, 12, (3072,) * 12),
     "electra-small": Architecture(256, 4, (1024,) * 12, embedding_size=128),
-    # CANAO gives no sizes for CANAOBERT; deep and narrow with heads of 64, as its section 3.2 argues for.
-    "canaobert": Architecture(256, 4, (1024,) * 28),
+    # CANAO gives no sizes for CANAOBERT: those of the deep and narrow model, L-24_H-256_A-4, that its Table 2 has and section 3.2 argues for
+    "canaobert": Architecture(256, 4, (1024,) * 24),
 }
 
 

@@ -1,22 +1,18 @@
 """The tokenizer in C equals Hugging Face's: on sentences, on anything that Unicode has, and where texts are cut."""
 
-import ctypes
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from needs import absent
 
-from compiler import zig
-from compiler.isa import host
+from benchmarks.tokenizer import LIMIT, SETS, encoder, every_character, expected, sentences
 from compiler.tokenizer_table import table_of
 from data.errors import CompileError
 from engine.teacher import model_folder, read_tokenizer
 
-LIMIT = 512
 SENTENCES = [
     "A plane is taking off.",
     "  Naïve   façades,\tÜBER-straße\u00a0İstanbul ﬁne…\n",
@@ -38,31 +34,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def encode(tokenizer, tmp_path_factory):
     """`encode(text, pair, limit)` -> ids, types, by the C code."""
-    folder = tmp_path_factory.mktemp("tokenizer")
-    (folder / "tokenizer.bin").write_bytes(table_of(tokenizer))
-    zig.link_shared([zig.RUNTIME / "tokenizer.c"], folder / "tokenizer.so", host())
-    library = ctypes.CDLL(str(folder / "tokenizer.so"))
-    library.pf_tokenizer_open.restype = ctypes.c_void_p
-    why = ctypes.c_char_p()
-    opened = library.pf_tokenizer_open(str(folder / "tokenizer.bin").encode(), ctypes.byref(why))
-    assert opened, why.value
-    ids, types = np.zeros((2, LIMIT), np.int32)
-
-    def run(text: str, pair: str | None = None, limit: int = LIMIT) -> tuple[list[int], list[int]]:
-        arrays = [each.ctypes.data_as(ctypes.c_void_p) for each in (ids, types)]
-        second = None if pair is None else pair.replace("\0", "").encode()
-        count = library.pf_tokenizer_encode(ctypes.c_void_p(opened), text.replace("\0", "").encode(), second, *arrays, limit)
-        assert 0 <= count <= limit
-        return ids[:count].tolist(), types[:count].tolist()
-
-    return run
-
-
-def expected(tokenizer, text, pair=None, limit=LIMIT):
-    tokenizer.enable_truncation(limit)
-    found = tokenizer.encode(text, pair) if pair is not None else tokenizer.encode(text)
-    tokenizer.no_truncation()
-    return found.ids, found.type_ids
+    return encoder(tokenizer, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.mark.parametrize("text", SENTENCES)
@@ -71,12 +43,8 @@ def test_sentences(tokenizer, encode, text):
 
 
 def test_every_character_alone_and_within_words(tokenizer, encode):
-    for start in range(0, 0x110000, 64):
-        if 0xD800 <= start < 0xE000:
-            continue
-        characters = [chr(code) for code in range(start, start + 64)]
-        for text in (" ".join(characters), "x".join(characters)):
-            assert encode(text) == expected(tokenizer, text), hex(start)
+    for text, _, _ in every_character():
+        assert encode(text) == expected(tokenizer, text), hex(ord(text[0]))
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -93,16 +61,8 @@ def test_glue(tokenizer, encode):
     folder = os.environ.get("POCKETFORMER_GLUE_DIR")
     if not folder:
         absent("POCKETFORMER_GLUE_DIR is not set")
-    lines = {
-        cell
-        for path in sorted(Path(str(folder)).rglob("*"))
-        if path.suffix in (".tsv", ".txt")
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        for cell in line.split("\t")
-        if " " in cell
-    }
-    assert len(lines) > 50_000
-    texts = sorted(lines)
+    texts = sorted({text for name in SETS for text, _, _ in sentences(Path(str(folder)) / name)})
+    assert len(texts) > 50_000
     tokenizer.enable_truncation(LIMIT)
     found = tokenizer.encode_batch(texts)
     tokenizer.no_truncation()
