@@ -6,6 +6,7 @@ from app import theme
 from engine.architecture import Architecture
 
 ROW_PX = 17
+DEEP, DEEP_ROW_PX = 12, 9  # from how many layers on rows are lower, and how high they are
 LEAST_PX = 130
 
 
@@ -28,9 +29,9 @@ def layers_figure(architecture: Architecture, widest: int, most_layers: int, *, 
     )  # fmt: skip
     grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": True}
     figure.update_layout(
-        height=LEAST_PX + ROW_PX * most_layers, margin={"l": 8, "r": 8, "t": 36, "b": 8}, font={"color": ink.text}, dragmode=False,
+        height=LEAST_PX + (ROW_PX if most_layers <= DEEP else DEEP_ROW_PX) * most_layers, margin={"l": 8, "r": 8, "t": 36, "b": 8}, font={"color": ink.text}, dragmode=False,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title_text": "", "font": {"size": 11}},
         xaxis={"title": {"text": "Width (neurons)"}, "range": [0, 1.04 * widest], **grid},
-        yaxis={"title": {"text": "Layer"}, "range": [0.4, most_layers + 0.6], "dtick": 1 if most_layers <= 12 else 4, "tick0": 1, **grid},
+        yaxis={"title": {"text": "Layer"}, "range": [0.4, most_layers + 0.6], "dtick": 1 if most_layers <= DEEP else 4, "tick0": 1, **grid},
     )  # fmt: skip
     return figure

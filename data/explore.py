@@ -21,11 +21,12 @@ ORDERS = {
     "newest": "created_at DESC, run_id DESC, trial DESC",
 }
 MOST_FRONT = 400
-MOST_LINES = 800
+MOST_LINES = 500
 MOST_ROWS = 200
 MOST_EXPORTED = 200_000
 MOST_KNOWN = 2000
 LATENCY_STEPS = 256  # of a front's history: of trials within a 256th of the limit, only those that bring a new best are read
+LEAST_EXPLAINED = 30  # trials; a share of the variance of fewer says nothing
 FOLDS = 10  # of the trials, to tell how sure a share of variance is
 
 
@@ -237,11 +238,12 @@ class Explorer:
         return [Group(*row) for row in self._ask(template, chosen, upwards=value == "accuracy")]
 
     def importance(self, chosen: Chosen, value: str) -> list[Share]:
-        """The share of a value's variance that each decision explains on its own, the largest first; [] where nothing varies."""
+        """The share of a value's variance that each decision explains on its own, the largest first; [] where nothing varies, or of fewer
+        than `LEAST_EXPLAINED` trials."""
         template = sql.SUMS.replace("%value", _known(value, VALUES)).replace("%ffn", _option("ffn_mean"))
         sums: dict[str, list[tuple[Any, int, int, float, float]]] = {}
         for decision, *row in self._ask(template, chosen, folds=FOLDS):
-            sums.setdefault(decision, []).append(tuple(row))  # type: ignore[arg-type]
+            sums.setdefault(decision, []).append(tuple(row))
         shares = [share for decision, rows in sums.items() if (share := _share(decision, rows)) is not None]
         return sorted(shares, key=lambda each: -each.share)
 
@@ -308,7 +310,7 @@ def history(records: Sequence[tuple[int, float, float]], limit_ms: float) -> lis
 def _share(decision: str, rows: Sequence[tuple[Any, int, int, float, float]]) -> Share | None:
     """From (option, fold, trials, sum, sum of squares) of each option and fold."""
     whole = _explained(list(rows))
-    if whole is None:
+    if whole is None or sum(row[2] for row in rows) < LEAST_EXPLAINED:
         return None
     parts = [_explained([row for row in rows if row[1] != fold]) for fold in range(FOLDS)]
     known = [part for part in parts if part is not None]

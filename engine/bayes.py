@@ -70,7 +70,7 @@ class Bayes:
     def observe(self, decisions: Sequence[Decision], choices: Sequence[int], outcome: Outcome) -> None:
         latency_ms, limit_ms = outcome.latency_ms, outcome.limit_ms
         fits = outcome.accuracy is not None and (latency_ms is None or limit_ms is None or latency_ms <= limit_ms)
-        seen = {
+        seen: dict[str, Any] = {
             "kinds": _kinds(decisions),
             "choices": list(_own(decisions, choices)),
             "accuracy": outcome.accuracy if outcome.accuracy is not None else outcome.reward if latency_ms is None else None,

@@ -6,7 +6,7 @@ once these are many the study is made anew.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
@@ -25,9 +25,9 @@ class Studies:
         seen: the observations, to which `observe` adds. kinds, choices; values, one for each direction; attributes, as Optuna noted them.
     """
 
-    def __init__(self, directions: Sequence[str], seen: list[dict[str, Any]]) -> None:
+    def __init__(self, directions: Sequence[Literal["maximize", "minimize"]], seen: list[dict[str, Any]]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._directions = list(directions)
+        self._directions = directions
         self._seen: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         self._studies: dict[tuple[str, ...], optuna.Study] = {}
         self._asked: dict[tuple[str, ...], int] = {}

@@ -113,11 +113,12 @@ def _answers(encoder: Encoder, batch: Batch, choices: Sequence[int]) -> Iterator
     if encoder.embeddings_project is not None:
         embedded = encoder.embeddings_project(embedded)
     mask = mask_of_scores(batch.attention_mask, embedded.dtype)
-    assert encoder.classifier is not None
+    head = encoder.classifier
+    assert head is not None
 
     def deeper(hidden: Tensor, sizes: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         if len(sizes) == len(encoder.layers):
-            yield sizes, encoder.classifier(encoder.pool(hidden, batch.token_type_ids, batch.attention_mask))
+            yield sizes, head(encoder.pool(hidden, batch.token_type_ids, batch.attention_mask))
             return
         layer = encoder.layers[len(sizes)]
         attended, _ = layer.attention(hidden, mask)

@@ -65,7 +65,7 @@ def latency_figure(rows: Sequence[Latency], models: Sequence[str], *, dark: bool
         shapes = {
             "measured": symbol,
             "predicted": f"{symbol}-open",
-            "published": f"{symbol}-x-open" if symbol in CROSSED else f"{symbol}-dot",
+            "published": f"{symbol}-x-open" if symbol in CROSSED else f"{symbol}-open-dot",
         }
         figure.add_scatter(
             x=[row.latency_ms for row in mine], y=[places[row.device, model] for row in mine], mode="markers", name=model,

@@ -37,6 +37,6 @@ def _stamp(_store: Store, folder: str, task: str, device: str) -> str:
     return Explorer(_store).stamp(task, device)
 
 
-@st.cache_resource(show_spinner=False, max_entries=256)
+@st.cache_resource(show_spinner=False, max_entries=96)
 def _answer(_store: Store, folder: str, stamp: str, question: str, values: tuple[Any, ...]) -> Any:
     return getattr(Explorer(_store), question)(*values)

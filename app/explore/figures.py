@@ -55,11 +55,7 @@ def front_figure(picture: Picture, *, dark: bool = False) -> go.Figure:
         _add_points(figure, [each for each in picture.points if each.status == status], picture.metric, ink)
     _add_front(figure, picture, ink)
     rows = _add_strip(figure, picture, dark)
-    if picture.selected is not None and picture.selected.latency_ms is not None and picture.selected.accuracy is not None:
-        figure.add_scatter(
-            x=[picture.selected.latency_ms], y=[picture.selected.accuracy], mode="markers", hoverinfo="skip", showlegend=False,
-            marker={"symbol": "circle-open", "size": 22, "color": ink.text, "line": {"width": 2}},
-        )  # fmt: skip
+    _add_ring(figure, picture.selected, rows, ink)
     if picture.limit_ms is not None and low_ms < picture.limit_ms < high_ms:
         _add_limit(figure, picture.limit_ms, high_ms, ink)
     if not (picture.cells or picture.points or picture.front):
@@ -187,6 +183,20 @@ def _add_strip(figure: go.Figure, picture: Picture, dark: bool) -> list[str]:
     return rows
 
 
+def _add_ring(figure: go.Figure, point: Point | None, rows: Sequence[str], ink: Ink) -> None:
+    """A ring around the trial whose details are shown, in the picture or in its row of the strip."""
+    if point is None or point.latency_ms is None:
+        return
+    label = figures.look_of(point).label
+    if point.accuracy is None and label not in rows:
+        return
+    figure.add_scatter(
+        x=[point.latency_ms], y=[rows.index(label) if point.accuracy is None else point.accuracy],
+        yaxis="y2" if point.accuracy is None else "y", mode="markers", hoverinfo="skip", showlegend=False,
+        marker={"symbol": "circle-open", "size": 22, "color": ink.text, "line": {"width": 2}},
+    )  # fmt: skip
+
+
 def _add_limit(figure: go.Figure, limit_ms: float, high_ms: float, ink: Ink) -> None:
     tall = {"yref": "paper", "y0": 0, "y1": 1}
     figure.add_shape(type="rect", x0=limit_ms, x1=high_ms, fillcolor=ink.shade, line_width=0, layer="below", **tall)
@@ -287,21 +297,19 @@ def parallel_figure(points: Sequence[Point], metric: str, *, dark: bool = False)
             continue
         x: list[int | None] = []
         y: list[float | None] = []
-        facts: list[list[str | int]] = []
         for each in members:
-            for place, (field, _, _) in enumerate(AXES):
-                low, high = ends[field]
-                x.append(place)
-                y.append((getattr(each, field) - low) / (high - low) if high > low else 0.5)
-                facts.append(_facts(each, metric))
-            x.append(None)
-            y.append(None)
-            facts.append(["", 0, "", "", ""])
+            x += [*range(len(AXES)), None]
+            y += [*(_placed(getattr(each, field), *ends[field]) for field, _, _ in AXES), None]
         best = band == BANDS - 1
+        name = f"{members[0].accuracy:.3f} to {members[-1].accuracy:.3f}"
         figure.add_scatter(
-            x=x, y=y, mode="lines+markers", customdata=facts, hovertemplate=HOVER,
-            line={"width": 1.4 if best else 1, "color": _BAND_COLORS[band]}, marker={"size": 4, "color": _BAND_COLORS[band]},
-            opacity=0.9 if best else 0.45, name=f"{members[0].accuracy:.3f} to {members[-1].accuracy:.3f}", **UNDIMMED,
+            x=x, y=y, mode="lines", hoverinfo="skip", name=name, opacity=0.9 if best else 0.45, legendgroup=name,
+            line={"width": 1.4 if best else 1, "color": _BAND_COLORS[band]},
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[len(AXES) - 1] * len(members), y=[_placed(each.accuracy or 0.0, *ends["accuracy"]) for each in members], mode="markers",
+            customdata=[_facts(each, metric) for each in members], hovertemplate=HOVER, showlegend=False, legendgroup=name,
+            marker={"size": 7, "color": _BAND_COLORS[band], "line": {"width": 0.5, "color": ink.line}}, **UNDIMMED,
         )  # fmt: skip
     for place, (field, _, unit) in enumerate(AXES):
         if field in ends:
@@ -325,6 +333,11 @@ def parallel_figure(points: Sequence[Point], metric: str, *, dark: bool = False)
     figure.update_yaxes(visible=False, range=[-0.09, 1.09])
     figure.update_layout(legend_title_text=f"Accuracy ({metric})" if metric != "accuracy" else "Accuracy")
     return figure
+
+
+def _placed(value: float, low: float, high: float) -> float:
+    """Where a value lies on an axis, in [0, 1]; in the middle where all are equal."""
+    return (value - low) / (high - low) if high > low else 0.5
 
 
 _BAND_COLORS = (theme.GREY, theme.SKY, theme.GREEN, theme.ORANGE, theme.VERMILLION)

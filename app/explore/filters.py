@@ -1,7 +1,8 @@
 """Which trials the Explore page is about. Every choice is a widget bound to the URL, so that a link shows what its sender saw."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -10,7 +11,7 @@ from app import summary, wording
 from app.explore import asking
 from data.explore import Chosen, Overview, Range, Subject
 
-URL = "query-params"
+URL: Literal["query-params"] = "query-params"
 STATUSES = ("trained", "over_limit", "failed", "cancelled", "running")
 FIELDS = {  # field of Chosen: (label, overview's field, format, step)
     "latency_ms": ("Latency (ms)", "latency", "%.2f", 0.01),
@@ -21,7 +22,7 @@ FIELDS = {  # field of Chosen: (label, overview's field, format, step)
 }
 
 
-def ask_subject(subjects: list[Subject], columns: list[DeltaGenerator]) -> Subject:
+def ask_subject(subjects: list[Subject], columns: Sequence[DeltaGenerator]) -> Subject:
     """The task and the device, in the first two columns; the newest run's unless the URL says otherwise."""
     tasks = list(dict.fromkeys(each.task for each in subjects))
     task = columns[0].selectbox("Task", tasks, key="task", format_func=wording.task, bind=URL)
@@ -36,17 +37,16 @@ def ask_subject(subjects: list[Subject], columns: list[DeltaGenerator]) -> Subje
     return next((each for each in devices if each.device == device), devices[0])
 
 
-def ask_chosen(subject: Subject, columns: list[DeltaGenerator]) -> tuple[Chosen, Overview]:
+def ask_chosen(subject: Subject, columns: Sequence[DeltaGenerator]) -> tuple[Chosen, Overview]:
     """What is to be shown, and the overview of all trials of those runs, before the ranges narrow them."""
     runs = asking.ask(subject, "runs", subject.task, subject.device)
-    titles = {run_id: f"{run_id} · {strategy}, {wording.plural(trials, 'trial')}" for run_id, strategy, trials in runs}
     asked = columns[0].multiselect(
         "Runs",
-        list(titles),
+        [run_id for run_id, _, _ in runs],
         key="runs",
         placeholder="All runs",
-        format_func=lambda run_id: titles.get(run_id, run_id),
         bind=URL,
+        help="The newest runs of this task and device.",
     )
     statuses = columns[1].multiselect(
         "Status", STATUSES, key="status", placeholder="Any status", format_func=summary.label, bind=URL
@@ -57,7 +57,7 @@ def ask_chosen(subject: Subject, columns: list[DeltaGenerator]) -> tuple[Chosen,
     return replace(chosen, **ranges), overview
 
 
-def ask_ranges(overview: Overview) -> dict[str, Range]:
+def ask_ranges(overview: Overview) -> dict[str, Any]:
     """The ranges that leave something out, by field."""
     narrowed: dict[str, Range] = {}
     with st.expander("Filter by latency, accuracy and sizes", icon=":material/filter_alt:"):

@@ -6,7 +6,7 @@ from data.errors import PocketformerError
 from engine.architecture import Architecture
 from engine.space import SIZE_STEP, SearchSpace
 
-KEYS = ("space_layers", "space_hidden", "space_each", "space_ffn")
+KEPT_FFN = "space_kept_ffn"  # Streamlit forgets a slider that is not drawn
 
 
 def ask_architecture(space: SearchSpace) -> Architecture:
@@ -19,20 +19,21 @@ def ask_architecture(space: SearchSpace) -> Architecture:
     each = st.toggle("An FFN size for each layer", key="space_each", on_change=_spread)
     step = min(SIZE_STEP, largest)
     if not each:
+        st.session_state.setdefault("space_ffn", st.session_state[KEPT_FFN])
         st.slider("FFN size", step, largest, step=step, key="space_ffn")
         ffn_sizes = (st.session_state["space_ffn"],) * layers
     else:
         with st.container(height=230 if layers > 3 else "content", border=layers > 3):
             for index in range(layers):
                 key = f"space_ffn_{index}"
-                st.session_state.setdefault(key, st.session_state["space_ffn"])
+                st.session_state.setdefault(key, st.session_state[KEPT_FFN])
                 st.slider(f"FFN size, layer {index + 1}", step, largest, step=step, key=key)
         ffn_sizes = tuple(st.session_state[f"space_ffn_{index}"] for index in range(layers))
     hidden = st.session_state["space_hidden"] if len(space.hidden_sizes) > 1 else space.hidden_sizes[0]
     architecture = space.sized(hidden, ffn_sizes)
     if st.query_params.get("architecture") != str(architecture):
         st.query_params["architecture"] = str(architecture)
-    st.session_state["space_shown"] = str(architecture)
+    st.session_state["space_shown"], st.session_state[KEPT_FFN] = str(architecture), ffn_sizes[0]
     return architecture
 
 
@@ -40,14 +41,14 @@ def _spread() -> None:
     """Layers start from the size that all had."""
     if st.session_state["space_each"]:
         for index in range(64):
-            st.session_state[f"space_ffn_{index}"] = st.session_state["space_ffn"]
+            st.session_state[f"space_ffn_{index}"] = st.session_state[KEPT_FFN]
 
 
 def _follow(space: SearchSpace, written: str) -> None:
     """Set the sliders to what the URL names, when that is not what they show: a link, or a click on a mark. What is none of the space's
     is left alone, with a word on why."""
     state = st.session_state
-    known = all(key in state for key in KEYS) and state.get("space_teacher") == str(space.teacher)
+    known = "space_each" in state and state.get("space_teacher") == str(space.teacher)
     if known and written == state.get("space_shown"):
         return
     wanted = space.sized(
@@ -68,7 +69,7 @@ def _follow(space: SearchSpace, written: str) -> None:
     largest, step = max(space.teacher.ffn_sizes), min(SIZE_STEP, max(space.teacher.ffn_sizes))
     sizes = [min(max(step, size // step * step), largest) for size in wanted.ffn_sizes]
     state["space_layers"], state["space_hidden"] = wanted.layers, wanted.hidden_size
-    state["space_each"], state["space_ffn"] = len(set(sizes)) > 1, sizes[0]
+    state["space_each"], state["space_ffn"], state[KEPT_FFN] = len(set(sizes)) > 1, sizes[0], sizes[0]
     for index, size in enumerate(sizes):
         state[f"space_ffn_{index}"] = size
     state["space_teacher"] = str(space.teacher)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import source
+from app import source, wording
+from data.errors import StoreError
 from data.explore import Explorer, Known
 from data.home import home
 from engine.architecture import Architecture
@@ -72,8 +73,12 @@ def _sample(teacher: str, device: str, precision: str, folder: str) -> Sampled:
 
 
 def accuracy_of(task: str, teacher: str) -> Accuracy:
-    """What the store's trials on a task say of architectures that were not tried: those read off the supernet, where there are enough."""
-    return _accuracy(source.store(), task, teacher, str(home()))
+    """What the store's trials on a task say of architectures that were not tried: those read off the supernet, where there are enough.
+    Without a store the space can still be looked at."""
+    try:
+        return _accuracy(source.store(), task, teacher, str(home()))
+    except StoreError as error:
+        return Accuracy(None, {}, f"Accuracy is not known: {wording.markdown(str(error))}. FLOPs stand in its place.")
 
 
 @st.cache_resource(show_spinner=False, ttl=FRESH_S, max_entries=32)

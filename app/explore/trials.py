@@ -12,6 +12,7 @@ from app.explore.filters import URL
 from data.explore import (
     DECISIONS,
     LATENCY_STEPS,
+    LEAST_EXPLAINED,
     MOST_EXPORTED,
     MOST_LINES,
     MOST_ROWS,
@@ -111,7 +112,8 @@ def front_chart(
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         note = "Drag a box to look closer: few enough trials are drawn one by one. Click a mark for its details."
-        st.caption(f"Drawn: {drawn}. {note}", width="stretch")
+        nothing = "No trial in this window has an accuracy; the table says why of each."
+        st.caption(f"Drawn: {drawn}. {note}" if cells or few else nothing, width="stretch")
         if zoomed() and st.button("Whole picture", icon=":material/zoom_out_map:"):
             del st.query_params["zoom"]
             st.rerun()
@@ -223,7 +225,9 @@ def decisions_chart(subject: Subject, chosen: Chosen) -> None:
     with left:
         st.markdown("**Importance of decisions**")
         if not any(shares.values()):
-            st.caption("Too few trials with different sizes to tell.")
+            st.caption(
+                f"Too few trials to tell: {LEAST_EXPLAINED} with an accuracy or a latency, of different sizes, are needed."
+            )
         else:
             st.plotly_chart(
                 importance_figure(shares, dark=dark()), key="importance", config=CONFIG,
@@ -236,10 +240,10 @@ def decisions_chart(subject: Subject, chosen: Chosen) -> None:
     with right:
         st.markdown("**Two decisions**")
         with st.container(horizontal=True):
-            x = st.selectbox("Across", list(DECISIONS), key="across", format_func=DECISIONS.get, bind=URL, width=150)
+            x = st.selectbox("Across", list(DECISIONS), key="across", format_func=DECISIONS.__getitem__, bind=URL, width=150)
             others = [each for each in DECISIONS if each != x]
-            y = st.selectbox("Upwards", others, key="upwards", format_func=DECISIONS.get, bind=URL, width=150)
-            value = st.selectbox("Value", list(VALUES), key="value", format_func=VALUES.get, bind=URL, width=150)
+            y = st.selectbox("Upwards", others, key="upwards", format_func=DECISIONS.__getitem__, bind=URL, width=150)
+            value = st.selectbox("Value", list(VALUES), key="value", format_func=VALUES.__getitem__, bind=URL, width=150)
         groups = asking.ask(subject, "groups", chosen, x, y, value)
         if not groups:
             st.caption(f"No trial here has {'an accuracy' if value == 'accuracy' else 'a latency'}.")
@@ -266,7 +270,7 @@ def lines_chart(subject: Subject, chosen: Chosen) -> None:
     all_of_them = len(points) < MOST_LINES * 0.9
     st.caption(
         ("All trials with an accuracy." if all_of_them else f"{len(points)} trials: the best, and others by chance.")
-        + " Coloured by fifths of accuracy, the best on top. To narrow an axis, filter above."
+        + " Coloured by fifths of accuracy, the best on top. Click an end for its trial; to narrow an axis, filter above."
     )
 
 
@@ -288,7 +292,7 @@ def volume_chart(subject: Subject, chosen: Chosen, limit_ms: float | None) -> No
 def rows(subject: Subject, chosen: Chosen) -> None:
     """The first trials in an order, and all of them as a file."""
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        order = st.selectbox("Order", list(ORDERS), key="order", format_func=ORDER_NAMES.get, bind=URL, width=200)
+        order = st.selectbox("Order", list(ORDERS), key="order", format_func=ORDER_NAMES.__getitem__, bind=URL, width=200)
         st.download_button(
             "All as CSV", data=partial(csv_text, source.store(), chosen), file_name="pocketformer-trials.csv", mime="text/csv",
             icon=":material/download:", on_click="ignore", help=f"Every chosen trial, at most {MOST_EXPORTED:,}.",

@@ -11,6 +11,7 @@ import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -136,8 +137,9 @@ def _traces(table: Table, limits_ms: Sequence[float], options: argparse.Namespac
                 asked.append((limit_ms, strategy, settings))
     found: dict[float, dict[str, list[Trace]]] = {limit_ms: {} for limit_ms in limits_ms}
     progress, context = Progress(), multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
-    with ProcessPoolExecutor(options.processes, context, _one_thread) as pool:
-        searches = pool.map(partial(search, table), [settings for _, _, settings in asked])
+    several = ProcessPoolExecutor(options.processes, context, _one_thread) if options.processes > 1 else nullcontext()
+    with several as pool:
+        searches = (pool.map if pool else map)(partial(search, table), [settings for _, _, settings in asked])
         for number, ((limit_ms, strategy, settings), trace) in enumerate(zip(asked, searches, strict=True)):
             progress.bar(f"{strategy} within {limit_ms:.2f} ms, seed {settings.seed}", number / len(asked))
             found[limit_ms].setdefault(strategy, []).append(trace)

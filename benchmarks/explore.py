@@ -1,0 +1,239 @@
+"""Explore beside optuna-dashboard on the same trials: `python -m benchmarks.explore [--trials 100000] [--json FILE]`.
+
+Both show the trials in chromium, each from a server of its own that is up already: seconds from the request of the page to its chart
+(accuracy against latency), and, here, from a filter in the address to the chart that shows it; in turns, medians of `--rounds`. Memory is of
+the web process, at the end. optuna-dashboard has no filter in the address; its figure is the same page opened again. Needs Debian's
+chromium and `make peers`. The trials, written once, stay in `--folder`.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from app.terminal import Progress, table
+from benchmarks import machine
+from data.errors import UsageError, exit_status_of
+from data.home import subfolder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = "/usr/bin/chromium"
+RUNS = 20
+START_S = 120.0
+PAGE_S = 180.0
+FILTER = "layers=3&layers=4"
+DRAWN = "document.querySelector('.js-plotly-plot .main-svg') !== null"
+SETTLED = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the trials are kept; else below POCKETFORMER_HOME")
+    parser.add_argument("--fill-only", action="store_true", help="write the trials, time nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    sys.exit(exit_status_of("explore", lambda: run(options)))
+
+
+def run(options: argparse.Namespace) -> None:
+    """
+    Raises:
+        UsageError: optuna-dashboard, playwright or chromium is missing.
+    """
+    _check()
+    progress = Progress()
+    folder = options.folder or subfolder("benchmarks", "explore")
+    home, study = folder / f"home-{options.trials}", folder / f"optuna-{options.trials}.db"
+    _fill(home, study, options.trials, progress)
+    if options.fill_only:
+        return
+    from playwright.sync_api import sync_playwright
+
+    with ExitStack() as stack:
+        ours, our_process = stack.enter_context(_served(_our_command, {"POCKETFORMER_HOME": str(home)}, "/_stcore/health"))
+        theirs, their_process = stack.enter_context(_served(lambda port: _their_command(study, port), {}, "/"))
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        stack.callback(browser.close)
+
+        def timed(url: str, done: Callable[["Page"], None]) -> float:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(PAGE_S * 1000)
+            began = time.perf_counter()
+            page.goto(url, wait_until="commit")
+            done(page)
+            took = time.perf_counter() - began
+            page.close()
+            return took
+
+        rows: dict[str, list[float]] = {"first content": [], "filter": [], "optuna-dashboard": []}
+        for number in range(1, options.rounds + 1):
+            progress.log(f"round {number} of {options.rounds}")
+            limit = f"limit={11 + number / 10:g}"  # each round asks the store anew: nothing is answered from what was kept
+            rows["first content"].append(timed(f"{ours}/explore?{limit}", _chart_of_ours))
+            rows["filter"].append(
+                timed(f"{ours}/explore?{limit}&{FILTER}&ffn_mean=384&ffn_mean={1400 + number}", _chart_of_ours)
+            )
+            rows["optuna-dashboard"].append(timed(f"{theirs}/dashboard/studies/1", _chart_of_theirs))
+        progress.close()
+        memory_mb = {"pocketformer": _memory_mb(our_process), "optuna-dashboard": _memory_mb(their_process)}
+    report = {
+        **machine.facts(("streamlit", "optuna-dashboard")),
+        "trials": options.trials,
+        "seconds": rows,
+        "memory_mb": memory_mb,
+    }
+    medians = {name: statistics.median(values) for name, values in rows.items()}
+    ratio = medians["optuna-dashboard"] / medians["first content"]
+    print(
+        table(
+            ("", "median s", "all"),
+            [(name, f"{medians[name]:.2f}", " ".join(f"{value:.2f}" for value in values)) for name, values in rows.items()],
+        )
+    )
+    print(
+        f"first content is {ratio:.1f} times as fast; web process {memory_mb['pocketformer']:.0f} MB, theirs {memory_mb['optuna-dashboard']:.0f} MB"
+    )
+    machine.keep(report | {"ratio": ratio}, options.json)
+
+
+def _check() -> None:
+    missing = [] if Path(CHROMIUM).exists() else ["chromium (Debian's package)"]
+    for name, package in (("playwright", "playwright"), ("optuna_dashboard", "optuna-dashboard")):
+        try:
+            __import__(name)
+        except ImportError:
+            missing.append(f"the Python package {package}")
+    if missing:
+        raise UsageError(f"missing: {', '.join(missing)}; `make peers` installs the packages")
+
+
+def _fill(home: Path, study: Path, trials: int, progress: Progress) -> None:
+    """The same trials for both; what is there is left as it is."""
+    from benchmarks.many_trials import fill, made
+
+    if not (home / "filled").exists():
+        progress.log(f"writing {trials} trials into a store")
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["POCKETFORMER_HOME"] = str(home)
+        from data.store import open_store
+
+        with open_store() as store:
+            fill(store, trials, RUNS)
+        (home / "filled").touch()
+    if not study.exists():
+        progress.log(f"writing {trials} trials into a study")
+        part = study.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        _write_study(part, made(trials))
+        part.rename(study)
+
+
+def _write_study(path: Path, candidates: Iterator[Any]) -> None:
+    """Optuna's own database with two objectives, so that its page draws the same front. Rows go in at once by SQL: a hundred thousand calls
+    of `add_trial` would take an hour."""
+    import sqlite3
+
+    import optuna
+    from optuna.distributions import IntDistribution, distribution_to_json
+
+    from engine.architecture import Architecture
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.create_study(storage=f"sqlite:///{path}", study_name="many", directions=["minimize", "maximize"])
+    sizes = {
+        "layers": IntDistribution(1, 6),
+        "hidden_size": IntDistribution(256, 384, step=64),
+        "ffn_mean": IntDistribution(384, 1536),
+    }
+    written = {name: distribution_to_json(each) for name, each in sizes.items()}
+    trials, params, values = [], [], []
+    for number, each in enumerate(candidates):
+        model = Architecture.parse(each.architecture)
+        taken = {"layers": model.layers, "hidden_size": model.hidden_size, "ffn_mean": sum(model.ffn_sizes) // model.layers}
+        done = each.accuracy is not None
+        trials.append((number + 1, number, 1, "COMPLETE" if done else "FAIL", "2026-11-01 10:00:00", "2026-11-01 10:00:01"))
+        params += [(number + 1, name, value, written[name]) for name, value in taken.items()]
+        if done:
+            values += [(number + 1, 0, each.latency_ms, "FINITE"), (number + 1, 1, each.accuracy, "FINITE")]
+    with sqlite3.connect(path) as base:
+        base.executemany(
+            "INSERT INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete) VALUES (?, ?, ?, ?, ?, ?)",
+            trials,
+        )
+        base.executemany(
+            "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)", params
+        )
+        base.executemany("INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, ?, ?, ?)", values)
+    base.close()
+    found = optuna.load_study(study_name="many", storage=f"sqlite:///{path}").get_trials(deepcopy=False)
+    assert len(found) == len(trials), "Optuna does not read the trials that were written"
+
+
+def _our_command(port: int) -> list[str]:
+    return [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
+
+
+def _their_command(study: Path, port: int) -> list[str]:
+    script = Path(sys.executable).with_name("optuna-dashboard")
+    return [str(script), f"sqlite:///{study}", "--host", "127.0.0.1", "--port", str(port)]
+
+
+@contextmanager
+def _served(
+    command: Callable[[int], list[str]], environment: dict[str, str], health: str
+) -> Iterator[tuple[str, psutil.Process]]:
+    """A server on a free port of the loopback interface, up: its address and process."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    process = subprocess.Popen(command(port), cwd=ROOT, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{health}", timeout=5):
+                    break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise UsageError(f"{command(port)[0]} does not start") from None
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _chart_of_ours(page: "Page") -> None:
+    page.wait_for_function(DRAWN)
+
+
+def _chart_of_theirs(page: "Page") -> None:
+    """The Pareto front of both objectives, with its points."""
+    page.wait_for_function("document.querySelector('.js-plotly-plot .main-svg .points, .js-plotly-plot .gl-canvas') !== null")
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)]) / 1e6
+
+
+if __name__ == "__main__":
+    main()
