@@ -36,6 +36,20 @@ def parser() -> argparse.ArgumentParser:
         "--latency", help="measured or predicted; without it, measured where the device is at hand, else predicted"
     )
     search.add_argument("--latency-ms", type=float, metavar="MS", help="required latency, batch 1")
+    search.add_argument(
+        "--also",
+        type=_target,
+        action="append",
+        metavar="DEVICE=MS",
+        help="a further device with its own latency target, to be met as well: galaxy-s20=40; may be given several times",
+    )
+    search.add_argument(
+        "--model-mb", type=float, metavar="MB", help="limit of the weights in a bundle; checked before anything is compiled"
+    )
+    search.add_argument("--memory-mb", type=float, metavar="MB", help="limit of peak memory, where it is measured")
+    search.add_argument(
+        "--energy-mj", type=float, metavar="MJ", help="limit of energy in millijoules, where the device's power is known"
+    )
     search.add_argument("--teacher", help="minilm, a Hugging Face folder, or a hub id")
     search.add_argument("--text", metavar="FILES", help="unlabelled text to distil on: a file (.txt, .gz) or a folder")
     search.add_argument("--trials", type=int, help="candidates to try")
@@ -166,6 +180,7 @@ def parser() -> argparse.ArgumentParser:
     trials = _add(commands, "trials", "the trials of a run")
     trials.add_argument("run_id", metavar="RUN", nargs="?", help="a run; without one, the newest")
     trials.add_argument("--pareto", action="store_true", help="only those that no other beats in accuracy and latency both")
+    trials.add_argument("--device", metavar="D", help="latency on that device of the run; without it, on its first")
     trials.add_argument("--csv", metavar="FILE", help="write them as CSV")
 
     runs = _add(commands, "runs", "the newest runs; and pause, resume, extend, cancel or remove one, or drop a candidate of it")
@@ -239,6 +254,15 @@ def _lengths(text: str) -> tuple[int, ...]:
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise argparse.ArgumentTypeError(f"'{text}' are no lengths in tokens; write 128, or 32,64,128")
     return tuple(sorted({int(word) for word in words}))
+
+
+def _target(text: str) -> tuple[str, float]:
+    """A device and its latency target in ms."""
+    device, _, limit_ms = text.rpartition("=")
+    try:
+        return device, float(limit_ms)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no device with a latency target; write galaxy-s20=40") from None
 
 
 def _names(text: str) -> list[str]:

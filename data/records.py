@@ -33,7 +33,9 @@ class Run:
 class Trial:
     """One candidate of a run: what was proposed, how fast and how accurate it is, or the reason why that is not known.
 
-    Latencies are milliseconds at batch 1; of a predicted one, p10 and p90 are the ends of its 90 % interval. Accuracies are the task's metric; the store sets both times when they are left out.
+    Latencies are milliseconds at batch 1 on the run's first device; of a predicted one, p10 and p90 are the ends of its 90 % interval.
+    Accuracies are the task's metric; the store sets both times when they are left out. `model_mb` is of the weights in its bundle,
+    `memory_mb` and `energy_mj` as in `DeviceLatency`.
     """
 
     run_id: str
@@ -51,8 +53,33 @@ class Trial:
     reason: str | None = None
     parameters: int | None = None
     flops: int | None = None
+    model_mb: float | None = None
+    memory_mb: float | None = None
+    energy_mj: float | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DeviceLatency:
+    """A trial's latency on one device of its run: milliseconds at batch 1, the two ends and the source as in `Trial`.
+
+    Attributes:
+        memory_mb: the most that its process held at once; None where it was not measured.
+        energy_mj: millijoules of one inference, predicted, between `energy_low_mj` and `energy_high_mj`; None where nothing is known of it.
+    """
+
+    run_id: str
+    trial: int
+    device: str
+    latency_ms: float
+    latency_p10_ms: float | None
+    latency_p90_ms: float | None
+    latency_source: str
+    memory_mb: float | None = None
+    energy_mj: float | None = None
+    energy_low_mj: float | None = None
+    energy_high_mj: float | None = None
 
 
 @dataclass(frozen=True)

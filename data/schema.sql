@@ -141,3 +141,30 @@ ALTER TABLE trials ADD COLUMN layers INTEGER;
 ALTER TABLE trials ADD COLUMN hidden_size INTEGER;
 ALTER TABLE trials ADD COLUMN ffn_mean DOUBLE; -- mean FFN size of its layers
 UPDATE trials SET layers = size_of(architecture, 'L'), hidden_size = size_of(architecture, 'H'), ffn_mean = ffn_mean_of(architecture);
+
+-- version 4: searches for several devices, and for less memory and energy
+
+-- A trial's latency on each device of its run. That on the run's first device is in `trials` too.
+CREATE TABLE latencies (
+    run_id         VARCHAR NOT NULL,
+    trial          INTEGER NOT NULL,
+    device         VARCHAR NOT NULL,
+    latency_ms     DOUBLE NOT NULL,
+    latency_p10_ms DOUBLE,
+    latency_p90_ms DOUBLE,
+    latency_source VARCHAR NOT NULL,
+    memory_mb      DOUBLE, -- the most that its process held at once
+    energy_mj      DOUBLE, -- of one inference, with the ends of an interval
+    energy_low_mj  DOUBLE,
+    energy_high_mj DOUBLE,
+    PRIMARY KEY (run_id, trial, device)
+);
+
+INSERT INTO latencies BY NAME
+SELECT run_id, trial, coalesce(settings->>'device', 'host') AS device, latency_ms, latency_p10_ms, latency_p90_ms,
+       coalesce(latency_source, 'measured') AS latency_source
+FROM trials JOIN runs USING (run_id) WHERE latency_ms IS NOT NULL;
+
+ALTER TABLE trials ADD COLUMN model_mb DOUBLE; -- of the weights in its bundle
+ALTER TABLE trials ADD COLUMN memory_mb DOUBLE; -- these two on the run's first device
+ALTER TABLE trials ADD COLUMN energy_mj DOUBLE;

@@ -24,15 +24,35 @@ SELECT item.*, $run AS run_id, utc_now() AS created_at,
        size_of(item.architecture, 'L') AS layers, size_of(item.architecture, 'H') AS hidden_size, ffn_mean_of(item.architecture) AS ffn_mean
 FROM (SELECT unnest(from_json($trials, '[{{"trial": "INTEGER", "phase": "INTEGER", "architecture": "VARCHAR", "status": "VARCHAR",
       "latency_ms": "DOUBLE", "latency_p10_ms": "DOUBLE", "latency_p90_ms": "DOUBLE", "latency_source": "VARCHAR", "accuracy": "DOUBLE",
-      "final_accuracy": "DOUBLE", "reward": "DOUBLE", "reason": "VARCHAR", "parameters": "BIGINT", "flops": "BIGINT"}}]')) AS item)
+      "final_accuracy": "DOUBLE", "reward": "DOUBLE", "reason": "VARCHAR", "parameters": "BIGINT", "flops": "BIGINT",
+      "model_mb": "DOUBLE", "memory_mb": "DOUBLE", "energy_mj": "DOUBLE"}}]')) AS item)
 WHERE {ALIVE}
 ON CONFLICT (run_id, trial) DO UPDATE SET
     phase = excluded.phase, architecture = excluded.architecture, status = excluded.status, latency_ms = excluded.latency_ms,
     latency_p10_ms = excluded.latency_p10_ms, latency_p90_ms = excluded.latency_p90_ms, latency_source = excluded.latency_source,
     accuracy = excluded.accuracy, final_accuracy = excluded.final_accuracy, reward = excluded.reward, reason = excluded.reason,
-    parameters = excluded.parameters, flops = excluded.flops,
+    parameters = excluded.parameters, flops = excluded.flops, model_mb = excluded.model_mb,
+    memory_mb = excluded.memory_mb, energy_mj = excluded.energy_mj,
     layers = excluded.layers, hidden_size = excluded.hidden_size, ffn_mean = excluded.ffn_mean,
     finished_at = CASE WHEN excluded.finished_at IS NULL THEN NULL ELSE coalesce(trials.finished_at, excluded.finished_at) END;
+"""
+
+# What `trials` says of the run's first device.
+UPSERT_FIRST_LATENCIES = f"""
+INSERT OR REPLACE INTO latencies BY NAME
+SELECT run_id, trial, coalesce(settings->>'device', 'host') AS device, latency_ms, latency_p10_ms, latency_p90_ms,
+       coalesce(latency_source, 'measured') AS latency_source, memory_mb, energy_mj
+FROM trials JOIN runs USING (run_id)
+WHERE run_id = $run AND trial IN $numbers AND latency_ms IS NOT NULL AND {ALIVE};
+"""
+
+UPSERT_LATENCIES = f"""
+INSERT OR REPLACE INTO latencies BY NAME
+SELECT item.*, $run AS run_id
+FROM (SELECT unnest(from_json($latencies, '[{{"trial": "INTEGER", "device": "VARCHAR", "latency_ms": "DOUBLE", "latency_p10_ms": "DOUBLE",
+      "latency_p90_ms": "DOUBLE", "latency_source": "VARCHAR", "memory_mb": "DOUBLE", "energy_mj": "DOUBLE", "energy_low_mj": "DOUBLE",
+      "energy_high_mj": "DOUBLE"}}]')) AS item)
+WHERE {ALIVE};
 """
 
 INSERT_COMMANDS = f"""
@@ -93,7 +113,7 @@ AND NOT EXISTS (SELECT 1 FROM commands WHERE run_id = $run AND status IN ('runni
 REMOVE_RUN = f"""
 BEGIN;
 UPDATE measurements SET run_id = NULL, trial = NULL WHERE run_id = $run AND {_REMOVABLE};
-{"".join(f"DELETE FROM {table} WHERE run_id = $run AND {_REMOVABLE};" for table in ("artifacts", "requests", "events", "trials", "steps"))}
+{"".join(f"DELETE FROM {table} WHERE run_id = $run AND {_REMOVABLE};" for table in ("artifacts", "requests", "events", "latencies", "trials", "steps"))}
 DELETE FROM commands WHERE run_id = $run AND {_REMOVABLE};
 DELETE FROM runs WHERE run_id = $run AND {_REMOVABLE};
 COMMIT;
@@ -114,15 +134,21 @@ FROM commands JOIN runs USING (run_id)
 WHERE commands.status = 'done' AND started_at IS NOT NULL AND finished_at > started_at
 ORDER BY finished_at DESC LIMIT $limit"""
 
+# Of `$device`; NULL: the run's first. A run's limits are its setting `latency_ms`, and for further devices `also`.
 PARETO = """
 FROM (
-    SELECT *, max(accuracy) OVER (
-        ORDER BY latency_ms, accuracy DESC, trial ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    SELECT trials.* EXCLUDE (latency_ms, latency_p10_ms, latency_p90_ms, latency_source, memory_mb, energy_mj),
+           latencies.* EXCLUDE (run_id, trial), max(accuracy) OVER (
+        ORDER BY latencies.latency_ms, accuracy DESC, trial ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS best_of_faster
-    FROM trials
-    WHERE run_id = $run AND latency_ms IS NOT NULL AND accuracy IS NOT NULL AND (NOT $feasible OR (
-        status <> 'over_limit' AND latency_ms <= coalesce((SELECT (settings->>'latency_ms')::DOUBLE FROM runs WHERE run_id = $run), latency_ms)
-    ))
+    FROM trials JOIN latencies USING (run_id, trial), (
+        SELECT coalesce($device, settings->>'device', 'host') AS wanted,
+               CASE WHEN wanted = coalesce(settings->>'device', 'host') THEN (settings->>'latency_ms')::DOUBLE
+                    ELSE ((settings->'also')::MAP(VARCHAR, DOUBLE))[wanted] END AS limit_ms
+        FROM runs WHERE run_id = $run
+    ) AS target
+    WHERE run_id = $run AND device = wanted AND accuracy IS NOT NULL
+          AND (NOT $feasible OR (status <> 'over_limit' AND latencies.latency_ms <= coalesce(limit_ms, latencies.latency_ms)))
 )
 WHERE best_of_faster IS NULL OR accuracy > best_of_faster
 ORDER BY latency_ms LIMIT $limit"""

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 from data import statements
 from data.backend import WAIT_S, Backend
 from data.errors import StoreError
-from data.records import ArtifactRef, Command, Duration, Event, EventLike, Measurement, Note, Request, Run, Trial
+from data.records import ArtifactRef, Command, DeviceLatency, Duration, Event, EventLike, Measurement, Note, Request, Run, Trial
 from data.sql import bind
 
 __all__ = [
     "ArtifactRef",
     "Command",
+    "DeviceLatency",
     "Event",
     "EventLike",
     "Measurement",
@@ -39,7 +40,7 @@ __all__ = [
 STALE_AFTER_S = 30.0  # a worker that has not been heard of for so long has died
 MOST_ROWS = 10_000
 
-_Record = TypeVar("_Record", Run, Trial, Command, Event, Measurement, ArtifactRef, Request)
+_Record = TypeVar("_Record", Run, Trial, DeviceLatency, Command, Event, Measurement, ArtifactRef, Request)
 
 
 def open_store(wait_s: float = WAIT_S) -> "Store":
@@ -194,22 +195,26 @@ class Store:
         status: str = "running",
         error: str | None = None,
         trials: Sequence[Trial] = (),
+        latencies: Sequence[DeviceLatency] = (),
         commands: Sequence[Command] = (),
         stop: Sequence[str] = (),
         events: Sequence[EventLike] = (),
     ) -> bool:
         """One step of a search, whole or not at all, if nobody has committed another since `expected_version`.
 
-        Trials are inserted or replaced (their creation time stays); commands that exist are left alone; of the commands named
-        in `stop`, queued ones become 'stopped' and running ones 'stopping'. A step with status 'running' or 'paused' does not take
-        back a cancellation that was asked for meanwhile. Without `settings` the run keeps those it has.
+        Trials and their latencies are inserted or replaced (a trial's creation time stays; its latency on the run's first device need
+        not be said twice); commands that exist are left alone; of the commands named in `stop`, queued ones become 'stopped' and running
+        ones 'stopping'. A step with status 'running' or 'paused' does not take back a cancellation that was asked for meanwhile. Without
+        `settings` the run keeps those it has.
 
         Returns:
             False when another process was first: nothing was written, and the run's state is to be read again.
         """
         script = [statements.BEGIN_STEP]
         if trials:
-            script.append(statements.UPSERT_TRIALS)
+            script += [statements.UPSERT_TRIALS, statements.UPSERT_FIRST_LATENCIES]
+        if latencies:
+            script.append(statements.UPSERT_LATENCIES)
         if commands:
             script.append(statements.INSERT_COMMANDS)
         if stop:
@@ -228,6 +233,8 @@ class Store:
             status=status,
             error=error,
             trials=[asdict(trial) for trial in {trial.trial: trial for trial in trials}.values()],
+            numbers=tuple({trial.trial for trial in trials}),
+            latencies=[asdict(each) for each in {(each.trial, each.device): each for each in latencies}.values()],
             commands=[asdict(command) for command in {command.command_id: command for command in commands}.values()],
             stop=tuple(stop),
             events=_documents(events),
@@ -240,13 +247,22 @@ class Store:
         """The trials of a run, by number."""
         return self._select(Trial, "FROM trials WHERE run_id = $run ORDER BY trial LIMIT $limit", run=run_id, limit=limit)
 
-    def pareto(self, run_id: str, feasible: bool = False) -> list[Trial]:
+    def latencies(self, run_id: str, device: str | None = None, limit: int = MOST_ROWS) -> list[DeviceLatency]:
+        """The latencies of a run's trials on each of its devices, or on one, by trial. A trial that one device rules out has none on the
+        devices that had not been asked by then."""
+        query = (
+            "FROM latencies WHERE run_id = $run AND ($device IS NULL OR device = $device) ORDER BY trial, device LIMIT $limit"
+        )
+        return self._select(DeviceLatency, query, run=run_id, device=device, limit=limit)
+
+    def pareto(self, run_id: str, feasible: bool = False, device: str | None = None) -> list[Trial]:
         """The trials that no other one beats in both latency and (early) accuracy, fastest first. Log-linear in the number of trials.
 
         Args:
-            feasible: only trials within the run's own `latency_ms` setting.
+            feasible: only trials that nothing has ruled out, and within the device's limit in the run's settings.
+            device: whose latencies count, and are in the trials returned; None: the run's first.
         """
-        return self._select(Trial, statements.PARETO, run=run_id, feasible=feasible, limit=MOST_ROWS)
+        return self._select(Trial, statements.PARETO, run=run_id, feasible=feasible, device=device, limit=MOST_ROWS)
 
     # Commands
 

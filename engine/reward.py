@@ -1,4 +1,15 @@
-"""The reward of one candidate, as CANAO section 3.3 defines it, and its baseline."""
+"""The reward of one candidate, as CANAO section 3.3 defines it, and its baseline.
+
+With several devices, L and rL are those of the device where L/rL is largest: the paper's reward for the one that decides, as a
+candidate has to meet every limit, and budget is left only as far as it is left everywhere.
+"""
+
+from collections.abc import Mapping
+
+
+def tightest(latencies_ms: Mapping[str, float], limits_ms: Mapping[str, float]) -> str:
+    """Of the devices whose latency is known, the one where L/rL is largest; of equals the first."""
+    return max(latencies_ms, key=lambda device: latencies_ms[device] / limits_ms[device])
 
 
 def infeasible_reward(latency_ms: float, limit_ms: float) -> float:

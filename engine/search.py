@@ -1,8 +1,8 @@
 """The search itself, as a pure state machine: `step(state, event) -> (state, effects)`. State, events and effects are JSON values.
 
     prepare ─> phase 1: depth ─> phase 2: sizes ─> final_train ─> bundle ─> done
-                  each trial:  compile ─> measure     (beside each other: CANAO section 3.3)
-                               train                  (stopped when the measurement is over the limit)
+                  each trial:  compile ─> measure     (beside each other: CANAO section 3.3; once for each device)
+                               train                  (stopped when a measurement is over its device's limit)
 
 Whoever carries the effects out (`jobs.driver`) may die at any time and may report an event twice or late: an event about a
 command that is not pending changes nothing. A failed command fails its trial; the run fails only when nothing is left to try.
@@ -16,15 +16,17 @@ from typing import Any, Literal
 
 from data.errors import ModelError, UsageError
 from engine.architecture import Architecture
+from engine.constraints import model_mb
 from engine.control import Drop, Extend, Pause, Request, Resume
 from engine.history import History, Tried
 from engine.proposals import next_proposal
-from engine.reward import feasible_reward, infeasible_reward, next_baseline
+from engine.reward import feasible_reward, infeasible_reward, next_baseline, tightest
 from engine.settings import PREDICTED, SUPERNET, Settings
 from engine.space import AT_ONCE, Decision, SearchSpace, phase_one_trials
 from engine.strategies import Outcome, Strategy, make_strategy, phases_of
 
 OVER = ("done", "failed", "cancelled")
+ON_A_DEVICE = ("compile", "measure", "bundle")  # commands that each device has its own of
 
 
 @dataclass
@@ -45,20 +47,17 @@ class TrialState:
     final_accuracy: float | None = None
     reward: float | None = None
     reason: str | None = None
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # latency on the search's further devices, by name
+    bundles: dict[str, str] = field(default_factory=dict)  # file names, by device, of the best candidate
 
     @property
     def latency_ms(self) -> float | None:
         return None if self.latency is None else float(self.latency["latency_ms"])
 
-    @property
-    def latency_text(self) -> str:
-        """`4.71 ms`, and of a predicted one how sure it is."""
-        if self.latency is None:
-            return "no latency"
-        text = f"{self.latency['latency_ms']:.2f} ms"
-        if self.latency["source"] != PREDICTED:
-            return text
-        return f"{text} (predicted; 90 % interval {self.latency['low_ms']:.2f} to {self.latency['high_ms']:.2f})"
+    def latencies(self, settings: Settings) -> dict[str, dict[str, Any]]:
+        """The latencies that are known, by device, the first device first."""
+        first = {} if self.latency is None else {settings.device: self.latency}
+        return {**first, **{device: self.others[device] for device in settings.also if device in self.others}}
 
 
 @dataclass
@@ -77,7 +76,7 @@ class SearchState:
     trials: list[TrialState] = field(default_factory=list)
     pending: dict[str, dict[str, Any]] = field(default_factory=dict)  # command id -> kind, trial
     rejected: list[int] = field(default_factory=list)  # trials that were best, but did not become a bundle
-    best: int | None = None  # the trial of the bundle
+    best: int | None = None  # the trial of the bundles
     error: str | None = None
     requests: int = 0  # number of the user's newest request that was taken
     finals: int = 0  # how often the best candidate's training was given up for more trials: its commands are new ones then
@@ -192,7 +191,10 @@ class Search:
             command = self.state.pending.pop(event.command_id)
             ended = getattr(self, f"_{command['kind']}_ended")
             problem = None if event.status == "done" else event.error or f"{command['kind']} was stopped"
-            ended(command["trial"], event.result or {}, problem)
+            if command["kind"] in ON_A_DEVICE:
+                ended(command["trial"], event.result or {}, problem, command.get("device", self.settings.device))
+            else:
+                ended(command["trial"], event.result or {}, problem)
 
     # ---- the run
 
@@ -200,11 +202,11 @@ class Search:
         settings = self.settings
         self.state.stage = "prepare"
         self._say(
-            f"Search for '{settings.task}' on {settings.device} within {settings.latency_ms:g} ms: "
+            f"Search for '{settings.task}' {self._targets()}: "
             f"{settings.trials} trials, teacher {settings.teacher}, strategy {settings.strategy}, seed {settings.seed}"
         )
-        if settings.latency == PREDICTED:
-            self._say(f"Latency on {settings.device} is predicted, not measured", level="warning")
+        for device in filter(settings.is_predicted, settings.limits):
+            self._say(f"Latency on {device} is predicted, not measured", level="warning")
         self._do("prepare", None, {})
 
     def _prepare_ended(self, _: None, result: dict[str, Any], problem: str | None) -> None:
@@ -384,7 +386,18 @@ class Search:
         self.state.trials.append(trial)
         self._changed.add(number)
         self._say(f"Trial {number}: {trial.name}", number)
-        self._do("compile", number, {"architecture": trial.architecture})
+        size_mb, limit_mb = self._model_mb(architecture), self.settings.model_mb
+        if limit_mb is not None and size_mb > limit_mb:
+            trial.status = "over_limit"
+            trial.reason = f"{size_mb:.1f} MB of weights are over the limit of {limit_mb:g} MB: not compiled"
+            trial.reward = infeasible_reward(size_mb, limit_mb)
+            self._say(f"Trial {number}: {trial.reason}", number)
+            self._teach(trial)
+            return
+        # What is predicted is known in a moment, and may spare the others' compilation.
+        for device in sorted(self.settings.limits, key=self.settings.is_predicted, reverse=True):
+            kind = "measure" if self.settings.is_predicted(device) else "compile"
+            self._do(kind, number, {"architecture": trial.architecture}, device)
         self._do("train", number, {"architecture": trial.architecture})
 
     def _begin_phase_two(self) -> None:
@@ -407,31 +420,33 @@ class Search:
         self.state.depth = depth
         self._say(f"Phase 2: hidden and FFN sizes at {depth} {'layer' if depth == 1 else 'layers'} ({why})")
 
-    def _compile_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+    def _compile_ended(self, number: int, result: dict[str, Any], problem: str | None, device: str) -> None:
         trial = self._trial(number)
         if problem is not None:
-            self._fail_trial(trial, problem)
+            self._fail_trial(trial, f"{self._about(device)}{problem}")
             return
         if "kernels" in result:
-            self._say(f"Trial {number}: compiled into {result['kernels']} kernels in {result['compile_s']:.1f} s", number)
-        self._do("measure", number, {"architecture": trial.architecture, "folder": result.get("folder")})
+            what = f"compiled{self._on(device)} into {result['kernels']} kernels"
+            self._say(f"Trial {number}: {what} in {result['compile_s']:.1f} s", number)
+        self._do("measure", number, {"architecture": trial.architecture, "folder": result.get("folder")}, device)
 
-    def _measure_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+    def _measure_ended(self, number: int, result: dict[str, Any], problem: str | None, device: str) -> None:
         trial = self._trial(number)
         if problem is not None:
-            self._fail_trial(trial, problem)
+            self._fail_trial(trial, f"{self._about(device)}{problem}")
             return
-        trial.latency = result
-        latency_ms, limit_ms = float(result["latency_ms"]), self.settings.latency_ms
-        if latency_ms > limit_ms:
+        self._keep_latency(trial, device, result)
+        if over := self._over(result, device):
             self._stop_commands_of(number)
+            value, limit, text, unit = over
             trial.status = "over_limit"
-            trial.reason = f"{trial.latency_text} is over the limit of {limit_ms:g} ms: not trained"
-            trial.reward = infeasible_reward(latency_ms, limit_ms)
+            trial.reason = f"{text}{self._on(device)} is over the limit of {limit:g} {unit}: not trained"
+            trial.reward = infeasible_reward(value, limit)
             self._say(f"Trial {number}: {trial.reason}", number)
             self._learn(trial)
         else:
-            self._say(f"Trial {number}: {trial.latency_text}, within the limit of {limit_ms:g} ms", number)
+            within = f"{latency_text(result)}{self._on(device)}, within the limit of {self.settings.limits[device]:g} ms"
+            self._say(f"Trial {number}: {within}", number)
             self._finish_trial_if_complete(trial)
 
     def _train_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
@@ -450,10 +465,11 @@ class Search:
         self._finish_trial_if_complete(trial)
 
     def _finish_trial_if_complete(self, trial: TrialState) -> None:
-        if trial.latency_ms is None or trial.accuracy is None:
+        latency_ms = self._tightest_ms(trial)
+        if latency_ms is None or trial.accuracy is None or len(trial.latencies(self.settings)) < len(self.settings.limits):
             return
         trial.status = "trained"
-        trial.reward = feasible_reward(trial.latency_ms, self.settings.latency_ms, trial.accuracy, self.state.baseline)
+        trial.reward = feasible_reward(latency_ms, self.settings.latency_ms, trial.accuracy, self.state.baseline)
         self.state.baseline = next_baseline(self.state.baseline, trial.accuracy, self.settings.baseline_decay)
         self._learn(trial)
 
@@ -464,18 +480,20 @@ class Search:
         self._go_on()
 
     def _learn(self, trial: TrialState) -> None:
+        self._teach(trial)
+        self._go_on()
+
+    def _teach(self, trial: TrialState) -> None:
         """Tells the strategy what a trial was worth, and the log what that has made of its policy."""
         if self.settings.architecture:
-            self._go_on()
             return
         decisions, reward = self._space.decisions(trial.phase, trial.depth), trial.reward or 0.0
         self._learned = True
-        outcome = Outcome(reward, trial.accuracy, trial.latency_ms, self.settings.latency_ms)
+        outcome = Outcome(reward, trial.accuracy, self._tightest_ms(trial), self.settings.latency_ms)
         self._strategy.observe(decisions, trial.choices, outcome)
         policy = _policy_facts(self._strategy, decisions, trial.choices)
         entropy = f"; the policy's entropy is {policy['entropy']:.2f} of {policy['largest_entropy']:.2f} nats" if policy else ""
         self._say(f"Trial {trial.trial}: reward {reward:+.3f}{entropy}", trial.trial, data={"policy": policy} if policy else {})
-        self._go_on()
 
     # ---- the best candidate
 
@@ -504,41 +522,55 @@ class Search:
             f"Trial {number}: final accuracy {trial.final_accuracy:.3f}{_of_seeds(seeds)}; compiling the trained model", number
         )
         payload = {"architecture": trial.architecture, "early_accuracy": trial.accuracy, "final": result}
-        self._do("bundle", number, payload)
+        trial.bundles = {}
+        for device in self.settings.limits:
+            self._do("bundle", number, payload, device)
 
-    def _bundle_ended(self, number: int, result: dict[str, Any], problem: str | None) -> None:
+    def _bundle_ended(self, number: int, result: dict[str, Any], problem: str | None, device: str) -> None:
         trial = self._trial(number)
         if problem is not None:
-            self._reject(trial, f"the bundle failed: {problem}")
+            self._reject(trial, f"the bundle{self._on(device)} failed: {problem}")
             return
-        trial.latency = result["latency"]
-        latency_ms, limit_ms = float(trial.latency["latency_ms"]), self.settings.latency_ms
-        if latency_ms > limit_ms:
+        self._keep_latency(trial, device, result["latency"])
+        if over := self._over(result["latency"], device):
+            _, limit, text, unit = over
             trial.status = "over_limit"
-            self._reject(trial, f"with trained weights {trial.latency_text}, over the limit of {limit_ms:g} ms")
+            self._reject(trial, f"with trained weights {text}{self._on(device)}, over the limit of {limit:g} {unit}")
             return
-        trial.final_accuracy = float(result["accuracy"])  # of what ships
+        trial.bundles = {**trial.bundles, device: result["name"]}
+        if device == self.settings.device:
+            trial.final_accuracy = float(result["accuracy"])  # of what ships
+        if len(trial.bundles) < len(self.settings.limits):
+            self._say(f"Trial {number}: {latency_text(result['latency'])}{self._on(device)}: {result['name']}", number)
+            return
         self.state.best = number
         self._end("done")
-        self._say(f"Done: {trial.name}, {trial.latency_text}, accuracy {trial.final_accuracy:.3f}: {result['name']}", number)
+        known = trial.latencies(self.settings)
+        latencies = ", ".join(f"{latency_text(latency)}{self._on(device)}" for device, latency in known.items())
+        files = ", ".join(trial.bundles[device] for device in known)
+        self._say(f"Done: {trial.name}, {latencies}, accuracy {trial.final_accuracy:.3f}: {files}", number)
 
     def _reject(self, trial: TrialState, reason: str) -> None:
+        self._stop_commands_of(trial.trial)
         trial.reason = reason
         self.state.rejected.append(trial.trial)
         self._say(f"Trial {trial.trial}: {reason}", trial.trial, "warning")
         self._finalise()
 
     def _why_nothing_is_left(self) -> str:
-        measured = [trial for trial in self.state.trials if trial.latency_ms is not None]
         rejected = [trial for trial in self.state.trials if trial.trial in self.state.rejected]
         if rejected and rejected[-1].status != "over_limit":
             return f"no candidate could be finished; the last, trial {rejected[-1].trial}: {rejected[-1].reason}"
-        too_slow = [trial for trial in measured if trial.status == "over_limit"]
+        too_slow = [trial for trial in self.state.trials if trial.status == "over_limit"]
         if too_slow:
-            fastest = min(too_slow, key=lambda trial: trial.latency_ms or 0.0)
+            nearest = max(too_slow, key=lambda trial: min(trial.reward or 0.0, -1.0))  # -L/rL
+            if (self._tightest_ms(nearest) or 0.0) <= self.settings.latency_ms:
+                return f"no candidate meets every limit; the nearest, {nearest.name}: {nearest.reason}"
+            device = self._tightest(nearest)
+            seen = f"{latency_text(nearest.latencies(self.settings)[device])}{self._on(device)}"
             return (
-                f"no candidate meets {self.settings.latency_ms:g} ms on {self.settings.device}: the fastest seen is "
-                f"{fastest.name} at {fastest.latency_text}; give a latency target above that, or more trials"
+                f"no candidate meets {' and '.join(f'{limit:g} ms on {name}' for name, limit in self.settings.limits.items())}: "
+                f"the fastest seen is {nearest.name} at {seen}; give a latency target above that, or more trials"
             )
         return f"every trial failed; the first: {self.state.trials[0].reason}"
 
@@ -548,7 +580,18 @@ class Search:
     def _space(self) -> SearchSpace:
         settings = self.settings
         teacher = architecture_of_fields(self.state.teacher or {})
-        return SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
+        space = SearchSpace.for_teacher(teacher, settings.depths, settings.hidden_sizes, settings.ffn_sizes)
+        if settings.model_mb is None:
+            return space
+        smallest = {hidden: space.sized(hidden, (space.ffn_sizes[0],) * space.depths[0]) for hidden in space.hidden_sizes}
+        sizes_mb = {hidden: self._model_mb(architecture) for hidden, architecture in smallest.items()}
+        small = tuple(hidden for hidden, size_mb in sizes_mb.items() if size_mb <= settings.model_mb)
+        if not small:
+            raise UsageError(
+                f"no candidate has weights of at most {settings.model_mb:g} MB: the smallest, {smallest[space.hidden_sizes[0]]}, has "
+                f"{min(sizes_mb.values()):.1f} MB; give a limit above that, or a smaller teacher"
+            )
+        return replace(space, hidden_sizes=small)  # so that phase 1 does not look at a width that cannot be
 
     @cached_property
     def _strategy(self) -> Strategy:
@@ -556,12 +599,13 @@ class Search:
 
     @cached_property
     def _all_tried(self) -> History:
-        return History(map(_tried, self.state.trials))
+        return History(_tried(trial, self._tightest_ms(trial)) for trial in self.state.trials)
 
     @property
     def _history(self) -> History:
         for number in sorted(self._changed):
-            self._all_tried.put(_tried(self.state.trials[number - 1]))
+            trial = self.state.trials[number - 1]
+            self._all_tried.put(_tried(trial, self._tightest_ms(trial)))
         self._changed.clear()
         return self._all_tried
 
@@ -591,17 +635,63 @@ class Search:
     def _feasible(self) -> list[TrialState]:
         """Trained candidates within the limit, the most accurate first, of equals the fastest."""
         trained = [trial for trial in self.state.trials if trial.status == "trained"]
-        return sorted(trained, key=lambda trial: (-(trial.accuracy or 0.0), trial.latency_ms))
+        return sorted(trained, key=lambda trial: (-(trial.accuracy or 0.0), self._tightest_ms(trial)))
 
     def _all_too_slow(self) -> bool:
         """Whether all that were measured and came through were over the limit."""
         return not self._feasible() and any(trial.status == "over_limit" for trial in self.state.trials)
 
-    def _do(self, kind: str, number: int | None, payload: dict[str, Any]) -> None:
+    def _model_mb(self, architecture: Architecture) -> float:
+        return model_mb(architecture, self.settings.precision, self.settings.seq_len)
+
+    def _over(self, latency: Mapping[str, Any], device: str) -> tuple[float, float, str, str] | None:
+        """The limit on a device that a candidate exceeds by the largest factor: its value, the limit, the value in words, and the unit."""
+        memory_mb, energy_mj = float(latency.get("peak_memory_mb") or 0.0), float(latency.get("energy_mj") or 0.0)
+        costs = (
+            (float(latency["latency_ms"]), self.settings.limits[device], latency_text(latency), "ms"),
+            (memory_mb, self.settings.memory_mb or math.inf, f"{memory_mb:.1f} MB of memory", "MB"),
+            (energy_mj, self.settings.energy_mj or math.inf, f"{energy_mj:.1f} mJ (predicted)", "mJ"),
+        )
+        return max((each for each in costs if each[0] > each[1]), key=lambda each: each[0] / each[1], default=None)
+
+    def _keep_latency(self, trial: TrialState, device: str, latency: dict[str, Any]) -> None:
+        if device == self.settings.device:
+            trial.latency = latency
+        else:
+            trial.others = {**trial.others, device: latency}
+
+    def _tightest(self, trial: TrialState) -> str:
+        """The device that decides a trial's reward, of those whose latency is known."""
+        known = trial.latencies(self.settings)
+        return tightest({device: float(each["latency_ms"]) for device, each in known.items()}, self.settings.limits)
+
+    def _tightest_ms(self, trial: TrialState) -> float | None:
+        """Latency on the device that decides, as a share of its limit, times the first device's limit: what strategies and proposals, who
+        know one limit, are told. With one device its latency. None before any is known."""
+        known = trial.latencies(self.settings)
+        if not known:
+            return None
+        device = self._tightest(trial)
+        return float(known[device]["latency_ms"]) * (self.settings.latency_ms / self.settings.limits[device])
+
+    def _on(self, device: str) -> str:
+        """` on galaxy-s20` in a search with several devices; else nothing, as there is but one."""
+        return f" on {device}" if self.settings.also else ""
+
+    def _about(self, device: str) -> str:
+        return f"{device}: " if self.settings.also else ""
+
+    def _targets(self) -> str:
+        return " and ".join(f"on {device} within {limit_ms:g} ms" for device, limit_ms in self.settings.limits.items())
+
+    def _do(self, kind: str, number: int | None, payload: dict[str, Any], device: str | None = None) -> None:
+        """`device`: of commands that each device has its own of; those of the first device have the plain id."""
+        further = [str(device)] if device in self.settings.also else []
         again = [str(self.state.finals)] if self.state.stage == "finalise" and self.state.finals else []
-        command_id = ".".join([self.state.run_id, *([] if number is None else [str(number)]), kind, *again])
-        self.state.pending[command_id] = {"kind": kind, "trial": number}
-        self.effects.append(Do(command_id, kind, number, payload))
+        command_id = ".".join([self.state.run_id, *([] if number is None else [str(number)]), kind, *further, *again])
+        where = {} if device is None else {"device": device}
+        self.state.pending[command_id] = {"kind": kind, "trial": number, **where}
+        self.effects.append(Do(command_id, kind, number, {**payload, **where}))
 
     def _stop(self, command_id: str) -> None:
         del self.state.pending[command_id]
@@ -639,8 +729,8 @@ def _policy_facts(strategy: Strategy, decisions: Sequence[Decision], choices: Se
     }
 
 
-def _tried(trial: TrialState) -> Tried:
-    return Tried(architecture_of_fields(trial.architecture), trial.latency_ms, trial.accuracy, trial.reward)
+def _tried(trial: TrialState, latency_ms: float | None) -> Tried:
+    return Tried(architecture_of_fields(trial.architecture), latency_ms, trial.accuracy, trial.reward)
 
 
 def fields_of_architecture(architecture: Architecture) -> dict[str, Any]:
@@ -651,6 +741,14 @@ def fields_of_architecture(architecture: Architecture) -> dict[str, Any]:
 def architecture_of_fields(values: Mapping[str, Any]) -> Architecture:
     """The architecture whose fields, as JSON, are `values`."""
     return Architecture(**{**values, "ffn_sizes": tuple(values["ffn_sizes"])})
+
+
+def latency_text(latency: Mapping[str, Any]) -> str:
+    """The result of `measure` in words: `4.71 ms`, and of a predicted one how sure it is."""
+    text = f"{latency['latency_ms']:.2f} ms"
+    if latency["source"] != PREDICTED:
+        return text
+    return f"{text} (predicted; 90 % interval {latency['low_ms']:.2f} to {latency['high_ms']:.2f})"
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ are the checks that need no file and no library, so that the page can say what i
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -41,7 +41,12 @@ class Settings:
     teacher: str = "minilm"
     device: str = "host"
     latency_ms: float = 5.0  # the limit rL of CANAO section 3.3: batch 1, `seq_len` tokens, median
-    latency: str = AUTO  # measured, predicted, or whichever the device allows; a run keeps to what it began with
+    also: Mapping[str, float] = field(default_factory=dict, hash=False)  # further devices, each with its own limit in ms
+    model_mb: float | None = None  # limits besides latency, None: none. Of the weights in a bundle,
+    memory_mb: float | None = None  # of the memory that a process holds at most, on each device,
+    energy_mj: float | None = None  # and of one inference's energy, predicted (`engine.constraints`)
+    latency: str = AUTO  # measured, predicted, or whichever each device allows; a run keeps to what it began with
+    predicted: tuple[str, ...] = ()  # devices whose latency is predicted all the same; of latency auto, those not at hand
     trials: int = 8  # candidates compiled and measured; those within the limit are trained too
     strategy: str = "bayes"
     seed: int = 0
@@ -82,6 +87,18 @@ class Settings:
             math.isfinite(self.latency_ms) and self.latency_ms > 0,
             f"latency target {self.latency_ms:g} ms: give a number of milliseconds above 0",
         )
+        for device, limit_ms in self.also.items():
+            _require(bool(device.strip()), "a further device is empty; give a name")
+            _require(device != self.device, f"'{device}' is the first device already; give others beside it")
+            _require(
+                math.isfinite(limit_ms) and limit_ms > 0,
+                f"latency target {limit_ms:g} ms on {device}: give a number of milliseconds above 0",
+            )
+        for name, unit in (("model_mb", "megabytes"), ("memory_mb", "megabytes"), ("energy_mj", "millijoules")):
+            value = getattr(self, name)
+            _require(value is None or (math.isfinite(value) and value > 0), f"{name} is {value}; give {unit} above 0")
+        for device in self.predicted:
+            _require(device in self.limits, f"predicted names '{device}', which is none of {', '.join(self.limits)}")
         for name in ("trials", "seq_len", "screened", "parallel", "early_epochs", "final_epochs", "final_seeds"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} is {value}; give 1 or more")
@@ -94,7 +111,8 @@ class Settings:
             _require(value >= 0, f"{name} is {value}; give 0 or more")
         _require(self.threads is None or self.threads >= 1, f"threads is {self.threads}; give 1 or more")
         _require_known("strategy", self.strategy, strategy_names())
-        _require_known("precision", self.precision, precisions_of(self.device))
+        for device in self.limits:
+            _require_known("precision", self.precision, precisions_of(device))
         _require_known("latency", self.latency, LATENCIES)
         _require_known("accuracy", self.accuracy, ACCURACIES)
         _require_known("schedule", self.schedule, SCHEDULES)
@@ -102,6 +120,20 @@ class Settings:
             _require_known("loss", loss, LOSSES)
         for name in ("depths", "hidden_sizes", "ffn_sizes"):
             _require(all(size >= 1 for size in getattr(self, name)), f"{name} must be whole numbers above 0")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Each device's limit in ms, the first device first: a candidate has to meet all."""
+        return {self.device: self.latency_ms, **self.also}
+
+    def is_predicted(self, device: str) -> bool:
+        """Whether latency on one of the devices is predicted, not measured."""
+        return self.latency == PREDICTED or device in self.predicted
+
+    def on(self, device: str) -> "Settings":
+        """The same search for one of its devices alone."""
+        latency = PREDICTED if self.is_predicted(device) else self.latency
+        return replace(self, device=device, latency_ms=self.limits[device], also={}, latency=latency, predicted=())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
@@ -141,6 +173,9 @@ def _converted(name: str, value: Any, wanted: Any) -> Any:
     if get_origin(wanted) is tuple:
         _require(isinstance(value, list | tuple), f"{name} must be a list")
         return tuple(_converted(name, item, get_args(wanted)[0]) for item in value)
+    if get_origin(wanted) is Mapping:
+        _require(isinstance(value, Mapping), f"{name} must have a number for each name")
+        return {str(key): _converted(f"{name} of {key}", item, get_args(wanted)[1]) for key, item in value.items()}
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is int and isinstance(value, float) and value.is_integer():

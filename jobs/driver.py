@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data.errors import Cancelled, PocketformerError, StoreError
-from data.store import Command, Note, Run, Store, Trial, new_run_id
+from data.store import Command, DeviceLatency, Note, Run, Store, Trial, new_run_id
 from engine.architecture import Architecture
+from engine.constraints import check_constraints, model_mb
 from engine.control import request_of
 from engine.search import (
     Cancel,
@@ -93,6 +95,7 @@ def advance(store: Store, run_id: str) -> list[Command]:
         commands = [
             Command(each.command_id, run_id, each.trial, each.kind, each.payload) for each in effects if isinstance(each, Do)
         ]
+        changed = [trial for trial in state.trials if trial != before.get(trial.trial)]
         committed = store.commit_step(
             run_id,
             run.state_version,
@@ -100,7 +103,8 @@ def advance(store: Store, run_id: str) -> list[Command]:
             settings=state.settings if state.settings != run.settings else None,
             status=state.status,
             error=state.error,
-            trials=[_row(run_id, trial, state) for trial in state.trials if trial != before.get(trial.trial)],
+            trials=[_row(run_id, trial, state) for trial in changed],
+            latencies=[each for trial in changed for each in _latencies(run_id, trial, state)],
             commands=commands,
             stop=[each.command_id for each in effects if isinstance(each, Stop)],
             events=[Note(each.message, each.trial, each.level, each.data) for each in effects if isinstance(each, Say)],
@@ -133,6 +137,8 @@ def execute(
             _keep_trying(lambda: store.finish(command_id, worker, error=f"{times}; is there enough memory?"))
             return advance(store, command.run_id)
         settings = Settings.from_dict(store.run(command.run_id, with_state=False).settings)
+        if (device := command.payload.get("device")) is not None:
+            settings = settings.on(device)
         job = Job(store, settings, command, Progress(store, command), lambda: pulse.lost() or closing())
         try:
             result = work[command.kind](job)
@@ -169,7 +175,10 @@ def checked(settings: Settings) -> Settings:
     from engine.teacher import HUB_ID, teacher_architecture, teacher_names
 
     check_strategy(settings.strategy)
-    latency = _latency_of(settings)
+    latencies = {device: _latency_of(settings.on(device)) for device in settings.limits}
+    predicted = tuple(device for device, latency in latencies.items() if latency == PREDICTED)
+    check_constraints(replace(settings, latency=MEASURED, predicted=predicted))
+    all_predicted = len(predicted) == len(latencies)
     task = settings.task
     if task not in {info.name for info in task_names()}:
         load_task(task)
@@ -177,7 +186,8 @@ def checked(settings: Settings) -> Settings:
         task = f"{_absolute(path)}{question}{options}"
     settings = replace(
         settings,
-        latency=latency,
+        latency=PREDICTED if all_predicted else MEASURED,
+        predicted=() if all_predicted else predicted,
         task=task,
         teacher=_absolute(settings.teacher) if settings.teacher not in teacher_names() else settings.teacher,
         text=_absolute(settings.text) if settings.text else None,
@@ -194,7 +204,7 @@ def checked(settings: Settings) -> Settings:
 
 
 def _latency_of(settings: Settings) -> str:
-    """Measured or predicted, for all of a run.
+    """Measured or predicted, for all of a run; of the search for one device.
 
     Raises:
         UsageError: no such device; it is to be measured and cannot be; it has not the threads asked for.
@@ -236,17 +246,15 @@ def _news(store: Store, run: Run, state: SearchState) -> list[Event]:
 
 def _row(run_id: str, trial: TrialState, state: SearchState) -> Trial:
     architecture = architecture_of_fields(trial.architecture)
-    latency = trial.latency or {}
+    latency = {} if trial.latency is None else _columns(trial.latency)
     return Trial(
         run_id,
         trial.trial,
         trial.phase,
         trial.name,
         trial.status,
-        latency_ms=latency.get("latency_ms"),
-        latency_p10_ms=latency.get("p10_ms", latency.get("low_ms")),
-        latency_p90_ms=latency.get("p90_ms", latency.get("high_ms")),
-        latency_source=latency.get("source"),
+        **{name: value for name, value in latency.items() if not name.startswith("energy_") or name == "energy_mj"},
+        model_mb=model_mb(architecture, state.settings["precision"], int(state.settings["seq_len"])),
         accuracy=trial.accuracy,
         final_accuracy=trial.final_accuracy,
         reward=trial.reward,
@@ -254,6 +262,23 @@ def _row(run_id: str, trial: TrialState, state: SearchState) -> Trial:
         parameters=architecture.parameters(),
         flops=architecture.flops(int(state.settings["seq_len"])),
     )
+
+
+def _latencies(run_id: str, trial: TrialState, state: SearchState) -> list[DeviceLatency]:
+    known = trial.latencies(Settings.from_dict(state.settings))
+    return [DeviceLatency(run_id, trial.trial, device, **_columns(latency)) for device, latency in known.items()]
+
+
+def _columns(latency: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of `measure` as the store names it."""
+    return {
+        "latency_ms": latency["latency_ms"],
+        "latency_p10_ms": latency.get("p10_ms", latency.get("low_ms")),
+        "latency_p90_ms": latency.get("p90_ms", latency.get("high_ms")),
+        "latency_source": latency["source"],
+        "memory_mb": latency.get("peak_memory_mb"),
+        **{name: latency.get(name) for name in ("energy_mj", "energy_low_mj", "energy_high_mj")},
+    }
 
 
 def _keep_trying(report: Callable[[], object]) -> None:

@@ -1,11 +1,13 @@
-"""A whole run in this process: the same commands, claimed by two threads, with no broker. One thread trains, the other compiles
-and measures, so a candidate's compilation runs beside its training here too."""
+"""A whole run in this process: the same commands, claimed by threads, with no broker. One thread trains, another compiles and
+measures on this machine, so a candidate's compilation runs beside its training here too; each further device has one to measure on it."""
 
 import threading
 import time
 from collections.abc import Callable, Mapping
 
+from compiler.devices import HOST
 from data.store import Command, Event, Run, Store
+from engine.settings import Settings
 from jobs.driver import QUEUES, advance, execute, worker_name
 from jobs.work import WORK, Work
 
@@ -29,10 +31,8 @@ def run_local(
     commands back: call again with the same run. Workers of `pocketformer serve` may take commands of the same run meanwhile.
     """
     closing = threading.Event()
-    lanes = [
-        {kind for kind, queue in QUEUES.items() if queue == "train"},
-        {kind for kind, queue in QUEUES.items() if queue != "train"},
-    ]
+    limits = Settings.from_dict(store.run(run_id, with_state=False).settings).limits
+    lanes = ["train", "compile", *(device for device in limits if device != HOST)]
     failures: list[BaseException] = []
     crew = [
         threading.Thread(target=_labour, args=(store, run_id, lane, work, closing, poll_s, failures), daemon=True)
@@ -71,10 +71,18 @@ def _last_seq(store: Store, run_id: str) -> int:
     return last[0].seq if last else 0
 
 
+def _lane_of(command: Command) -> str:
+    """train, compile, or a device other than this machine, where measuring takes none of its cores."""
+    if QUEUES[command.kind] == "train":
+        return "train"
+    device = command.payload.get("device", HOST)
+    return str(device) if command.kind == "measure" and device != HOST else "compile"
+
+
 def _labour(
     store: Store,
     run_id: str,
-    kinds: set[str],
+    lane: str,
     work: Mapping[str, Work],
     closing: threading.Event,
     poll_s: float,
@@ -85,7 +93,7 @@ def _labour(
     try:
         while not closing.is_set():
             free: list[Command] = [
-                each for each in store.unclaimed(STALE_AFTER_S) if each.run_id == run_id and each.kind in kinds
+                each for each in store.unclaimed(STALE_AFTER_S) if each.run_id == run_id and _lane_of(each) == lane
             ]
             for command in free[:1]:
                 execute(store, command.command_id, worker, work=work, closing=closing.is_set, stale_after_s=STALE_AFTER_S)

@@ -46,8 +46,9 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where this trial's files lie."""
-        return subfolder("runs", self.command.run_id, str(self.command.trial or 0))
+        """Where this trial's files lie; what is made for one device, in a folder of its own there."""
+        device = self.command.payload.get("device")
+        return subfolder("runs", self.command.run_id, str(self.command.trial or 0), *([] if device is None else [device]))
 
     @property
     def title(self) -> str:
@@ -66,15 +67,14 @@ def prepare(job: Job) -> dict[str, Any]:
     task = load_task(job.settings.task)
     job.progress(f"Reading teacher {job.settings.teacher}")
     teacher = load_teacher(job.settings.teacher)
-    if job.settings.latency == PREDICTED:
-        job.progress(f"Latency: {_prediction(job, teacher.architecture, job.settings.seq_len)['basis']}")
+    for device in filter(job.settings.is_predicted, job.settings.limits):
+        basis = _prediction(replace(job, settings=job.settings.on(device)), teacher.architecture, job.settings.seq_len)["basis"]
+        job.progress(f"Latency{f' on {device}' if job.settings.also else ''}: {basis}")
     return {"task": task.name, "teacher": fields_of_architecture(teacher.architecture)}
 
 
 def compile_candidate(job: Job) -> dict[str, Any]:
-    """Builds the candidate with weights of no meaning: its latency is the same. A predicted latency needs no program."""
-    if job.settings.latency == PREDICTED:
-        return {}
+    """Builds the candidate with weights of no meaning: its latency is the same."""
     built = _build(job, None, job.folder / "built")
     return {"folder": str(built.folder), **_facts(built)}
 
@@ -309,7 +309,7 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
             )
         )
     facts = asdict(latency)
-    return {"latency_ms": facts.pop("median_ms"), **facts}
+    return _with_energy(job, {"latency_ms": facts.pop("median_ms"), **facts})
 
 
 def _predict(job: Job) -> dict[str, Any]:
@@ -331,7 +331,13 @@ def _predict(job: Job) -> dict[str, Any]:
             trial=job.command.trial,
         )
     )
-    return found
+    return _with_energy(job, found)
+
+
+def _with_energy(job: Job, latency: dict[str, Any]) -> dict[str, Any]:
+    from engine.constraints import energy_of
+
+    return latency | energy_of(latency, job.settings.device, job.settings.threads, job.settings.precision)
 
 
 def _prediction(job: Job, architecture: Architecture, seq_len: int) -> dict[str, Any]:

@@ -50,6 +50,9 @@ def runs_in(home: Path) -> int:
         (("--latency-ms", "0"), "give a number of milliseconds above 0"),
         (("--latency-ms", "nan"), "give a number of milliseconds above 0"),
         (("--trials", "0"), "trials is 0; give 1 or more"),
+        (("--also", "toaster=40"), "unknown device 'toaster'"),
+        (("--also", "host=40"), "'host' is the first device already"),
+        (("--also", "pixel-8=40", "--also", "pixel-8=50"), "--also names pixel-8 twice"),
         (("--teacher", "/nonexistent/model"), "/nonexistent/model"),
         (("--task", "/nonexistent/file.csv?text=a&label=b"), "/nonexistent/file.csv"),
         (("--depths", "9"), "9"),
@@ -124,6 +127,14 @@ def test_an_unknown_model_is_named_with_those_there_are(home, tmp_path, capsys, 
 def test_wrong_use(home, capsys, arguments, message):
     assert main([*arguments]) == 2
     assert message in said(capsys)
+
+
+@pytest.mark.parametrize("target", ["pixel-8", "pixel-8=fast", "pixel-8="])
+def test_a_further_device_without_a_target(capsys, target):
+    with pytest.raises(SystemExit) as ended:
+        main(["search", "--also", target])
+    assert ended.value.code == 2
+    assert f"'{target}' is no device with a latency target; write galaxy-s20=40" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("lengths", ["", "0", "32,", "64,-1", "long"])

@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands.trials import latency_facts, trial_json
+from app.commands.trials import latency_facts, trials_json
 from app.commands.trials import render as render_trials
 from app.terminal import Progress
 from data.errors import Cancelled, PocketformerError, UsageError
@@ -20,6 +20,8 @@ def run(args: Namespace) -> dict[str, Any]:
     fixed = [name for name in given if name != "trials"]
     if args.resume and fixed:
         raise UsageError(f"--resume goes on with the run's own settings; leave --{', --'.join(fixed).replace('_', '-')} away")
+    if "also" in given:
+        given["also"] = _targets(given["also"])
     settings = None if args.resume else Settings.from_dict(given)
     from data.store import open_store
     from jobs.driver import start_run
@@ -40,11 +42,24 @@ def run(args: Namespace) -> dict[str, Any]:
         return _result(store, run_id, args.output)
 
 
+def _targets(pairs: list[tuple[str, float]]) -> dict[str, float]:
+    twice = {device for device, _ in pairs if sum(device == each for each, _ in pairs) > 1}
+    if twice:
+        raise UsageError(f"--also names {sorted(twice)[0]} twice; give each device one latency target")
+    return dict(pairs)
+
+
 def render(result: dict[str, Any]) -> str:
     best = result["best"]
+    several = len(result["bundles"]) > 1
+    latencies = ", ".join(
+        f"{found['latency_ms']:.2f} ms{f' on {device}' if several else ''} ({latency_facts(found)})"
+        for device, found in best["latencies"].items()
+    )
+    files = "\n".join(f"bundle{f' for {device}' if several else ''}: {path}" for device, path in result["bundles"].items())
     return (
-        f"{render_trials(result['trials'])}\n\nbest: {best['architecture']}, {best['latency_ms']:.2f} ms "
-        f"({latency_facts(best)}), accuracy {best['final_accuracy']:.4f}\nbundle: {result['bundle']}"
+        f"{render_trials(result['trials'])}\n\nbest: {best['architecture']}, {latencies}, "
+        f"accuracy {best['final_accuracy']:.4f}\n{files}"
     )
 
 
@@ -71,16 +86,25 @@ def _show(progress: Progress, event: "Event") -> None:
 
 
 def _result(store: "Store", run_id: str, output: str | None) -> dict[str, Any]:
-    trials = [trial_json(trial) for trial in store.trials(run_id)]
-    bundle = next(artifact for artifact in store.artifacts(run_id) if artifact.kind == "bundle")
-    best = next(trial for trial in trials if trial["trial"] == bundle.trial)
-    return {"run_id": run_id, "trials": trials, "best": best, "bundle": str(_bundle_file(run_id, bundle, output))}
+    run = store.run(run_id)
+    trials = trials_json(store, run, store.trials(run_id))
+    made = {each.name: each for each in store.artifacts(run_id) if each.kind == "bundle"}
+    state = run.state or {}
+    best = next(trial for trial in trials if trial["trial"] == state["best"])
+    names = state["trials"][state["best"] - 1].get("bundles")
+    if not names:  # of a run from before there were several devices
+        names = {run.settings["device"]: next(name for name, each in made.items() if each.trial == state["best"])}
+    bundles = {device: str(_bundle_file(run_id, made[name], output, device, len(names) > 1)) for device, name in names.items()}
+    return {"run_id": run_id, "trials": trials, "best": best, "bundle": bundles[run.settings["device"]], "bundles": bundles}
 
 
-def _bundle_file(run_id: str, bundle: "ArtifactRef", output: str | None) -> Path:
-    """The bundle under its own name beside the run's other files, or where the user wants it."""
+def _bundle_file(run_id: str, bundle: "ArtifactRef", output: str | None, device: str, several: bool) -> Path:
+    """The bundle under its own name beside the run's other files, or where the user wants it: of several devices each with its name in
+    the file's."""
     from data.artifacts import Artifacts
 
     path = Path(output).absolute() if output else subfolder("runs", run_id) / bundle.name
+    if output and several:
+        path = path.with_name(f"{path.stem}-{device}{path.suffix}")
     Artifacts().get(bundle.sha256, path)
     return path

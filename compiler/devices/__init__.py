@@ -18,13 +18,15 @@ CATALOGUE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Cluster:
-    """Equal cores. `mhz` is their highest clock, `l2_kb` of each core, or of all where `l2_shared`."""
+    """Equal cores. `mhz` is their highest clock, `l2_kb` of each core, or of all where `l2_shared`; `power_w` the least and the most power
+    published for all of them at work on BERT models, in watts above idle."""
 
     cpu: str
     cores: int
     mhz: int
     l2_kb: int
     l2_shared: bool = False
+    power_w: tuple[float, float] | None = None
 
     @property
     def facts(self) -> Cpu:
@@ -184,7 +186,7 @@ def _device(name: str, facts: dict[str, Any]) -> Device:
         system=facts["system"],
         soc=facts["soc"],
         year=facts["year"],
-        clusters=tuple(Cluster(**cluster) for cluster in facts["clusters"]),
+        clusters=tuple(Cluster(**cluster | _power(cluster)) for cluster in facts["clusters"]),
         memory_gb_s=facts["memory_gb_s"],
         l3_kb=facts["l3_kb"],
         gpu=Gpu(**gpu) if gpu else None,
@@ -199,6 +201,16 @@ def _device(name: str, facts: dict[str, Any]) -> Device:
     if not device.clusters or not device.sources:
         raise ValueError("at least one cluster and one source are needed")
     return device
+
+
+def _power(cluster: dict[str, Any]) -> dict[str, Any]:
+    """TOML's list as the pair that it is."""
+    if "power_w" not in cluster:
+        return {}
+    least, most = cluster["power_w"]
+    if not 0 < least <= most:
+        raise ValueError(f"power_w is {cluster['power_w']}; give the least and the most watts")
+    return {"power_w": (float(least), float(most))}
 
 
 def _files() -> Iterator[Path]:

@@ -32,6 +32,22 @@ def test_version_that_fails_leaves_nothing() -> None:
     assert migrate(connection, SECOND) == 2
 
 
+def test_a_store_of_one_device_has_its_latencies_by_device() -> None:
+    """Runs of version 1 stay, and are read as runs for one device."""
+    connection = duckdb.connect()
+    first = schema_text().split("-- version 2:")[0]
+    assert migrate(connection, first) == 1
+    connection.execute("""
+        INSERT INTO runs VALUES ('r', utc_now(), utc_now(), 'done', '{"device": "pixel-8", "latency_ms": 5}', NULL, 1, NULL);
+        INSERT INTO trials (run_id, trial, phase, architecture, status, latency_ms, latency_source, created_at) VALUES
+            ('r', 1, 1, 'L1', 'trained', 4.5, 'predicted', utc_now()), ('r', 2, 1, 'L2', 'failed', NULL, NULL, utc_now());
+    """)
+    assert migrate(connection) == newest_version()
+    rows = connection.execute("SELECT run_id, trial, device, latency_ms, latency_source FROM latencies").fetchall()
+    assert rows == [("r", 1, "pixel-8", 4.5, "predicted")]
+    assert connection.execute("SELECT trial, model_mb FROM trials ORDER BY trial").fetchall() == [(1, None), (2, None)]
+
+
 def test_newer_store_is_refused() -> None:
     connection = duckdb.connect()
     migrate(connection, SECOND)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,9 +10,9 @@ from store_processes import Server
 
 from data.backend import _keyboard_interrupts
 from data.errors import StoreError
-from data.store import ArtifactRef, Command, Measurement, Note, Store, Trial, new_run_id, open_store
+from data.store import ArtifactRef, Command, DeviceLatency, Measurement, Note, Store, Trial, new_run_id, open_store
 
-TABLES = ("runs", "steps", "trials", "commands", "events", "measurements", "artifacts", "requests")
+TABLES = ("runs", "steps", "trials", "latencies", "commands", "events", "measurements", "artifacts", "requests")
 
 
 @pytest.fixture(scope="module", params=["file", "quack"])
@@ -173,6 +174,64 @@ def test_pareto_front(store: Store) -> None:
     assert [trial.trial for trial in store.pareto("r")] == [0, 2, 4]
     assert [trial.trial for trial in store.pareto("r", feasible=True)] == [0, 2]
     assert store.pareto("empty") == []
+
+
+@pytest.fixture
+def two_devices(store: Store) -> str:
+    """A run for host (5 ms) and a phone (40 ms); the last trial was ruled out by host before the phone was asked."""
+    store.create_run("r", {"device": "host", "latency_ms": 5, "also": {"pixel-8@R5:1": 40}})
+    seen = [(1.0, 39.0, 0.5), (2.0, 30.0, 0.6), (3.0, 20.0, 0.4), (4.0, 41.0, 0.9), (6.0, None, None)]
+    trials, latencies = [], []
+    for i, (host_ms, phone_ms, accuracy) in enumerate(seen):
+        status = "over_limit" if accuracy is None else "trained"
+        trials.append(Trial("r", i, 1, "L1-H256-A4-F1024", status, host_ms, accuracy=accuracy, latency_source="measured"))
+        if phone_ms is not None:
+            facts = ("predicted", 80.0, 7.0, 6.0, 8.0)
+            latencies.append(DeviceLatency("r", i, "pixel-8@R5:1", phone_ms, phone_ms / 2, phone_ms * 2, *facts))
+    assert store.commit_step("r", 0, state=None, trials=trials, latencies=latencies)
+    return "r"
+
+
+def test_latencies_by_device(store: Store, two_devices: str) -> None:
+    """The first device's come from the trials, and are not to be said twice."""
+    latencies = store.latencies(two_devices)
+    assert [(each.trial, each.device, each.latency_ms) for each in latencies[:3]] == [
+        (0, "host", 1.0),
+        (0, "pixel-8@R5:1", 39.0),
+        (1, "host", 2.0),
+    ]
+    assert len(latencies) == 9
+    phone = store.latencies(two_devices, "pixel-8@R5:1")
+    assert [each.trial for each in phone] == [0, 1, 2, 3]
+    assert (phone[0].latency_source, phone[0].memory_mb, phone[0].energy_mj) == ("predicted", 80.0, 7.0)
+    assert store.latencies(two_devices, "host")[0].energy_mj is None
+    assert store.latencies("empty") == []
+
+
+def test_a_front_for_each_device(store: Store, two_devices: str) -> None:
+    """What one device's front has, another's may lack: trial 0 is fast on host and slow on the phone."""
+    assert [trial.trial for trial in store.pareto(two_devices)] == [0, 1, 3]
+    assert store.pareto(two_devices, device="host") == store.pareto(two_devices)
+    phone = store.pareto(two_devices, device="pixel-8@R5:1")
+    assert [(trial.trial, trial.latency_ms, trial.latency_source) for trial in phone] == [
+        (2, 20.0, "predicted"),
+        (1, 30.0, "predicted"),
+        (3, 41.0, "predicted"),
+    ]
+    assert [trial.trial for trial in store.pareto(two_devices, feasible=True, device="pixel-8@R5:1")] == [2, 1]
+    assert [trial.trial for trial in store.pareto(two_devices, feasible=True)] == [0, 1, 3]
+    assert store.pareto(two_devices, device="toaster") == []
+
+
+def test_a_latency_taken_again_replaces_the_first(store: Store, two_devices: str) -> None:
+    trial = store.trials(two_devices)[0]
+    again = [
+        DeviceLatency("r", 0, "host", 1.5, None, None, "measured", 60.0),
+        DeviceLatency("r", 0, "p", 9.0, None, None, "measured"),
+    ]
+    assert store.commit_step("r", 1, state=None, trials=[replace(trial, latency_ms=1.5)], latencies=again)
+    found = {each.device: (each.latency_ms, each.memory_mb) for each in store.latencies("r") if each.trial == 0}
+    assert found == {"host": (1.5, 60.0), "p": (9.0, None), "pixel-8@R5:1": (39.0, 80.0)}
 
 
 def test_claim_heartbeat_finish(store: Store, run_id: str) -> None:

@@ -60,7 +60,7 @@ def test_an_event_costs_the_same_however_many_trials_there_were(monkeypatch):
     made, told = [], []
     make, tried = search.make_strategy, search._tried
     monkeypatch.setattr(search, "make_strategy", lambda *values: made.append(values) or make(*values))
-    monkeypatch.setattr(search, "_tried", lambda trial: told.append(trial.trial) or tried(trial))
+    monkeypatch.setattr(search, "_tried", lambda trial, latency_ms: told.append(trial.trial) or tried(trial, latency_ms))
     world, under_way = World(), Search(initial_state("r", replace(SEARCH, trials=60, latency_ms=50.0)))
     world.queue += [effect for effect in under_way.take(Start()) if isinstance(effect, Do)]
     while world.queue:

@@ -43,6 +43,7 @@ class World:
     accuracy: Callable[[Architecture], float] = accuracy
     failing: Callable[[Do], str | None] = lambda command: None
     bundle_ms: Callable[[Architecture], float] | None = None
+    slower: dict[str, float] = field(default_factory=dict)  # how many times, by device
     seeds: dict[str, Any] = field(default_factory=dict)  # of the final training
     queue: list[Do] = field(default_factory=list)
     seen: list[Do] = field(default_factory=list)
@@ -55,15 +56,17 @@ class World:
         if command.kind == "prepare":
             return Finished(command.command_id, "done", {"teacher": fields_of_architecture(TEACHER)})
         architecture = architecture_of_fields(command.payload["architecture"])
-        latency = {"latency_ms": self.latency_ms(architecture), "p10_ms": 1.0, "p90_ms": 9.0, "source": "measured"}
+        factor = self.slower.get(command.payload.get("device", ""), 1.0)
+        ends = {"p10_ms": 1.0, "p90_ms": 9.0}
+        latency = {"latency_ms": factor * self.latency_ms(architecture), **ends, "source": "measured"}
         results = {
             "compile": lambda: {"folder": "built", "kernels": 5, "compile_s": 1.0},
             "measure": lambda: latency,
             "train": lambda: {"accuracy": self.accuracy(architecture)},
             "final_train": lambda: {"accuracy": self.accuracy(architecture) + 0.02, "metrics": {}, "seeds": self.seeds},
             "bundle": lambda: {
-                "latency": {**latency, "latency_ms": (self.bundle_ms or self.latency_ms)(architecture)},
-                "name": "b.zip",
+                "latency": {**latency, "latency_ms": factor * (self.bundle_ms or self.latency_ms)(architecture)},
+                "name": f"{command.payload['device']}.zip",
                 "accuracy": self.accuracy(architecture) + COMPILED,
             },
         }

@@ -34,7 +34,7 @@ def wait(job: Job, seconds: float) -> None:
 
 
 def latency_ms(job: Job) -> float:
-    return job.architecture.mult_adds() / 1e8
+    return job.architecture.mult_adds() / (1e8 if job.settings.device == "host" else 1e7)
 
 
 def prepare(job: Job) -> dict:
@@ -59,7 +59,7 @@ def train(job: Job) -> dict:
 
 
 def bundle(job: Job) -> dict:
-    return {"latency": measure(job), "name": "bundle.zip", "accuracy": job.command.payload["final"]["accuracy"]}
+    return {"latency": measure(job), "name": f"{job.settings.device}.zip", "accuracy": job.command.payload["final"]["accuracy"]}
 
 
 WORK = {

@@ -66,6 +66,41 @@ def test_a_run_on_predictions_says_so(store: Store):
     assert any("4.00 ms (predicted; 90 % interval 2.00 to 8.00), within the limit of 4.5 ms" in line for line in said)
 
 
+def test_each_device_is_measured_or_predicted_as_it_can_be():
+    mixed = checked(Settings(also={"galaxy-s20": 40.0}))
+    assert (mixed.latency, mixed.predicted) == ("measured", ("galaxy-s20",))
+    assert checked(mixed) == mixed
+    alike = checked(Settings(device="pixel-8", also={"galaxy-s20": 40.0}))
+    assert (alike.latency, alike.predicted) == ("predicted", ())
+    with pytest.raises(UsageError, match="latency on galaxy-s20 cannot be measured"):
+        checked(Settings(latency="measured", also={"galaxy-s20": 40.0}))
+    with pytest.raises(UsageError, match="unknown device 'toaster'"):
+        checked(Settings(also={"toaster": 40.0}))
+
+
+def test_each_device_has_its_latencies_in_the_store(store: Store):
+    """A job is told of its own device alone, with that one's limit."""
+    seen: set[tuple[str, float, str]] = set()
+
+    def measure(job):
+        seen.add((job.settings.device, job.settings.latency_ms, job.settings.latency))
+        return WORK["measure"](job)
+
+    run_id = begin(store, replace(SETTINGS, latency="measured", also={"galaxy-s20": 40.0}, predicted=("galaxy-s20",)))
+    carry_out(store, run_id, {**WORK, "measure": measure})
+    assert seen == {("host", 4.5, "measured"), ("galaxy-s20", 40.0, "predicted")}
+    trained = [trial for trial in store.trials(run_id) if trial.status == "trained"]
+    by_device = {(each.trial, each.device): each for each in store.latencies(run_id)}
+    for trial in trained:
+        assert by_device[trial.trial, "host"].latency_ms == trial.latency_ms
+        assert by_device[trial.trial, "galaxy-s20"].latency_ms == pytest.approx(10 * trial.latency_ms)
+    state = store.run(run_id).state
+    assert state["trials"][state["best"] - 1]["bundles"] == {"host": "host.zip", "galaxy-s20": "galaxy-s20.zip"}
+    front = store.pareto(run_id, feasible=True, device="galaxy-s20")
+    assert front
+    assert all(trial.latency_ms <= 40 for trial in front)
+
+
 def test_advance_is_idempotent(store: Store):
     run_id = begin(store)
     assert [command.kind for command in advance(store, run_id)] == ["prepare"]

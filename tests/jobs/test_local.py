@@ -4,11 +4,12 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from quick_work import WORK, traced
-from runs import begin, check_done
+from runs import SETTINGS, begin, check_done
 
 from data.store import Store
 from jobs.local import run_local
@@ -40,6 +41,23 @@ def test_compilation_runs_beside_training(store: Store, state_folder: Path, monk
 
     run_id = begin(store)
     assert run_local(store, run_id, work={**WORK, "measure": measure, "train": train}, poll_s=0.02).status == "done"
+
+
+def test_a_phone_is_measured_beside_this_machine(store: Store):
+    """A measurement on the phone that waits for one on this machine, and the other way round, end only when they go side by side."""
+    measuring: dict[int, set[str]] = {}
+
+    def measure(job):
+        there = measuring.setdefault(job.command.trial, set())
+        there.add(job.settings.device)
+        deadline = time.monotonic() + 60
+        while len(there) < 2 and not job.should_stop() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return WORK["measure"](job)
+
+    run_id = begin(store, replace(SETTINGS, trials=2, also={"galaxy-s20": 45.0}))
+    assert run_local(store, run_id, work={**WORK, "measure": measure}, poll_s=0.02).status == "done"
+    assert all(there == {"host", "galaxy-s20"} for there in measuring.values())
 
 
 def test_an_interrupted_run_goes_on(

@@ -124,12 +124,23 @@ def test_prepare_says_what_predictions_rest_on(job, said: list[str]):
     assert any("Latency: not calibrated" in line for line in said)
 
 
+def test_prepare_says_for_which_device_latency_is_predicted(job, said: list[str]):
+    several = dataclasses.replace(SETTINGS, latency="measured", also={"galaxy-s20": 60.0}, predicted=("galaxy-s20",))
+    prepare(for_phone(job("prepare"), several))
+    assert next(line for line in said if line.startswith("Latency")).startswith("Latency on galaxy-s20: not calibrated")
+
+
+def test_each_device_has_a_folder_of_its_own(job):
+    folders = {job("compile", device=device).folder for device in ("host", "galaxy-s20")}
+    assert {folder.name for folder in folders} == {"host", "galaxy-s20"}
+    assert {folder.parent for folder in folders} == {job("train").folder}
+
+
 def for_phone(job: Job, settings: Settings = PHONE) -> Job:
     return dataclasses.replace(job, settings=settings)
 
 
 def test_a_predicted_latency_needs_no_program_and_is_kept_as_what_it_is(job, store: Store):
-    assert work.compile_candidate(for_phone(job("compile"))) == {}
     result = measure_candidate(for_phone(job("measure", folder=None)))
     assert result["source"] == "predicted"
     assert result["low_ms"] < result["latency_ms"] < result["high_ms"]
