@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from app import wording
 from data.records import Duration
 from engine.settings import PREDICTED, SUPERNET, Settings
 
-# Seconds where nothing has been done here yet, seen on two cores for MiniLM students on the generated task; a wide guess.
+# Where nothing has been done here yet: not measured, a guess for students of MiniLM on two cores, hence the wide interval.
 FIRST_S = {"prepare": 10.0, "compile": 12.0, "measure": 8.0, "train": 60.0, "final_train": 90.0, "bundle": 30.0}
+FIRST_TOKENS_PER_S = 1500.0  # of a distillation
 FIRST_SPREAD = 3.0
 LEAST = 3  # commands of a kind, before they are believed
 QUARTERS = 4
@@ -43,10 +45,13 @@ def estimate(settings: Settings, past: Sequence[Duration]) -> Estimate:
             known[kind] = (middle / 1.5, middle, middle * 1.5)
             seen += len(seconds)
         else:
-            first_s += settings.distil_seconds if kind in ("train", "final_train") and settings.losses else 0
+            if kind in ("train", "final_train") and settings.losses:
+                first_s += min(settings.distil_seconds, settings.distil_tokens / FIRST_TOKENS_PER_S)
             known[kind] = (first_s / FIRST_SPREAD, first_s, first_s * FIRST_SPREAD)
     low, middle, high = (_whole(settings, {kind: each[end] for kind, each in known.items()}) for end in range(3))
-    basis = f"from {seen} commands of past runs here" if seen else "a guess: nothing has been searched here yet"
+    basis = (
+        f"from {wording.plural(seen, 'command')} of past runs here" if seen else "a guess: nothing has been searched here yet"
+    )
     return Estimate(middle, low, high, basis)
 
 

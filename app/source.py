@@ -6,7 +6,7 @@ frozen and may be shown by several sessions at once.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -14,7 +14,7 @@ import streamlit as st
 from app.summary import best_trial
 from data.errors import StoreError
 from data.home import home
-from data.records import ArtifactRef, Command, Duration, Event, Run, Trial
+from data.records import ArtifactRef, Command, DeviceLatency, Duration, Event, Run, Trial
 
 if TYPE_CHECKING:
     from data.store import Store
@@ -38,6 +38,22 @@ class Snapshot:
     timeline: tuple[Command, ...] = ()  # the newest that were begun, without payloads and results
 
     @property
+    def devices(self) -> dict[str, float]:
+        """The run's devices with their limits in ms, the first device first."""
+        return limits_of(self.run)
+
+    @property
+    def bundles(self) -> tuple[ArtifactRef, ...]:
+        """The newest bundle, or of several devices the newest for each."""
+        made = [artifact for artifact in self.artifacts if artifact.kind == "bundle"]
+        newest = {self.device_of(each): each for each in made if each.trial == made[-1].trial}
+        return tuple(newest.values())
+
+    def device_of(self, bundle: ArtifactRef) -> str:
+        """The device that a bundle's name says it is for."""
+        return next((device for device in self.devices if f"-{device}@" in bundle.name), "")
+
+    @property
     def bundle(self) -> ArtifactRef | None:
         """The newest bundle that the run made."""
         return next((artifact for artifact in reversed(self.artifacts) if artifact.kind == "bundle"), None)
@@ -47,6 +63,12 @@ class Snapshot:
         """The trial in the bundle; before there is one, the most accurate within the target."""
         made = self.bundle.trial if self.bundle else None
         return next((trial for trial in self.trials if trial.trial == made), None) or best_trial(self.run, self.trials)
+
+
+def limits_of(run: Run) -> dict[str, float]:
+    """A run's devices with their limits in ms, the first device first."""
+    settings = run.settings
+    return {settings.get("device", ""): float(settings.get("latency_ms", 0.0)), **settings.get("also", {})}
 
 
 def store() -> "Store":
@@ -86,6 +108,33 @@ def _snapshot(_store: "Store", run_id: str, folder: str) -> Snapshot:
         working=() if run.over else tuple(_store.commands(run_id, "running")),
         timeline=tuple(_store.timeline(run_id)),
     )
+
+
+def snapshot_on(run_id: str, device: str) -> Snapshot:
+    """The same run as one of its devices sees it: its latencies and front, and in the run's settings it and its limit.
+
+    Raises:
+        StoreError: as `snapshot`.
+    """
+    return _snapshot_on(store(), run_id, device, str(home()))
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH_S, max_entries=64)
+def _snapshot_on(_store: "Store", run_id: str, device: str, folder: str) -> Snapshot:
+    view = _snapshot(_store, run_id, folder)
+    found = {each.trial: each for each in _store.latencies(run_id, device)}
+    trials = [_with_latency(trial, found.get(trial.trial)) for trial in view.trials]
+    settings = {**view.run.settings, "device": device, "latency_ms": view.devices[device]}
+    front = tuple(_store.pareto(run_id, feasible=True, device=device))
+    return replace(view, run=replace(view.run, settings=settings), trials=tuple(trials), front=front)
+
+
+def _with_latency(trial: Trial, own: DeviceLatency | None) -> Trial:
+    if own is None:
+        return replace(trial, latency_ms=None, latency_p10_ms=None, latency_p90_ms=None, latency_source=None)
+    return replace(
+        trial, latency_ms=own.latency_ms, latency_p10_ms=own.latency_p10_ms, latency_p90_ms=own.latency_p90_ms, latency_source=own.latency_source
+    )  # fmt: skip
 
 
 def compiled(run_id: str, trial: int) -> Mapping[str, Any] | None:
@@ -130,4 +179,5 @@ def durations() -> tuple[Duration, ...]:
 def forget() -> None:
     """Drop the snapshots, so that what was just written is seen at once."""
     _snapshot.clear()
+    _snapshot_on.clear()
     _recent_runs.clear()

@@ -102,6 +102,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def with_code(text: str) -> str:
+    """`markdown`, but for what stands between backticks, which stays a command to copy."""
+    return "`".join(part if place % 2 else markdown(part) for place, part in enumerate(text.split("`")))
+
+
 def markdown(text: str) -> str:
     """Text made safe to stand inside Markdown: nothing in it becomes a link, a tag, or emphasis."""
     return "".join(f"\\{character}" if character in "\\`*_{}[]<>()#+!|~$:-" else character for character in text)

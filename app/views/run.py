@@ -40,13 +40,13 @@ def heading(view: Snapshot) -> None:
     """What is searched, and what to do about it: download, and the run's controls."""
     run = view.run
     title, action = st.columns([4, 1], vertical_alignment="bottom")
-    name = f"{wording.task(run.settings.get('task', ''))} on {run.settings.get('device', '')}"
+    name = f"{wording.task(run.settings.get('task', ''))} on {', '.join(view.devices)}"
     title.title(wording.markdown(name))
-    bundle = view.bundle
-    if bundle is not None:
+    for bundle in view.bundles:
+        whose = f" for {view.device_of(bundle)}" if len(view.devices) > 1 else ""
         with action:
             st.download_button(
-                f"Download bundle ({wording.megabytes(bundle.size)})",
+                f"Download bundle{whose} ({wording.megabytes(bundle.size)})",
                 data=partial(bundle_bytes, bundle),
                 file_name=bundle.name,
                 mime="application/zip",
@@ -84,6 +84,8 @@ def draw(run_id: str) -> None:
         st.warning(f"{wording.markdown(str(error))} Trying again.", icon=":material/cloud_off:")
         return
     remember(view)
+    if len(view.devices) > 1 and (device := shown_device(list(view.devices))) != next(iter(view.devices)):
+        view = source.snapshot_on(run_id, device)
     facts(view)
     panels.outcome(view)
     health.stalled(view)
@@ -109,6 +111,20 @@ def draw(run_id: str) -> None:
     st.subheader("Log", help="The newest line is at the top.")
     panels.log(view.events)
     panels.settings(view.run)
+
+
+def shown_device(devices: list[str]) -> str:
+    """Whose latencies are shown; the URL keeps it (`&on=`)."""
+    named = st.query_params.get("on", "")
+
+    def keep() -> None:
+        st.query_params["on"] = st.session_state["on"]
+
+    chosen: str = st.segmented_control(
+        "Latency on", devices, default=named if named in devices else devices[0], key="on", required=True, on_change=keep,
+        help="The run is for several devices: a candidate has to meet the target of each.",
+    )  # fmt: skip
+    return chosen
 
 
 def facts(view: Snapshot) -> None:

@@ -15,6 +15,12 @@ from engine.settings import ACCURACIES, LOSSES, SCHEDULES, Settings
 from engine.strategies import strategy_names
 
 SAMPLE_ROWS = 4
+FURTHER_MS = 40.0  # a further device's target, to begin with: a phone of the catalogue, predicted, runs small students in it
+LIMITS = {
+    "model_mb": ("Largest model (MB)", "Weights in the bundle. Known before a candidate is compiled."),
+    "memory_mb": ("Most memory (MB)", "Resident memory of the process that runs the model, where it is measured."),
+    "energy_mj": ("Most energy (mJ)", "Of one inference, predicted from the device's power, where that is known."),
+}
 SPACE = {
     "depths": ("Layers", "2, 3, 4"),
     "hidden_sizes": ("Hidden sizes", "256, 384"),
@@ -145,6 +151,7 @@ def ask(given: Settings) -> None:
         values |= {"strategy": strategy, "seed": seed, "text": text.strip() or None} | more
         with beside:
             latency_ms = ask_latency(given, values)
+            values["also"] = ask_further(given, device)
         values["latency_ms"] = float(latency_ms)
         outlook(given, values)
         started = st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch")
@@ -170,7 +177,7 @@ def ask_latency(given: Settings, values: dict[str, Any]) -> float:
     """The target, by slider or as a number, and beside it how much of the space is predicted to be within."""
     if LATENCY_KEY not in st.session_state or st.session_state.get(GIVEN_KEY) != given.latency_ms:
         st.session_state[LATENCY_KEY] = st.session_state[GIVEN_KEY] = given.latency_ms
-    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    left, right = st.columns([2, 3], vertical_alignment="center")
     number_ms: float = left.number_input(
         "Latency target (ms)", step=0.5, format="%.2f", key=LATENCY_KEY,
         help="Median, batch 1. A candidate over the target is not trained.",
@@ -201,8 +208,32 @@ def ask_latency(given: Settings, values: dict[str, Any]) -> float:
             reach_figure(found, max(number_ms, 0.0), dark=st.context.theme.type == "dark"), key="reach",
             config={"displayModeBar": False}, alt=f"Share of the search space by latency: {share:.0%} within {number_ms:g} ms.",
         )  # fmt: skip
-        st.caption(wording.markdown(f"{found.basis[0].upper()}{found.basis[1:]}. Band: 90 % interval."))
+        st.caption(wording.with_code(f"{found.basis[0].upper()}{found.basis[1:]}. Band: 90 % interval."))
     return number_ms
+
+
+def ask_further(given: Settings, device: str) -> dict[str, float]:
+    """Further devices, each with a target of its own."""
+    names = [name for name in catalogue.devices() if name != device]
+    chosen = st.multiselect(
+        "Also for", names, default=[name for name in given.also if name in names], format_func=catalogue.device_title, placeholder="no other device",
+        help="One search for several devices: a candidate has to meet every target, and each device gets a front and a bundle of its own.",
+    )  # fmt: skip
+    if not chosen:
+        return {}
+    columns = st.columns(3)
+    return {
+        name: float(
+            columns[place % 3].number_input(
+                f"Target on {name} (ms)",
+                value=given.also.get(name, FURTHER_MS),
+                min_value=0.01,
+                step=0.5,
+                key=f"target on {name}",
+            )
+        )
+        for place, name in enumerate(chosen)
+    }
 
 
 def outlook(given: Settings, values: dict[str, Any]) -> None:
@@ -348,6 +379,11 @@ def ask_more(given: Settings, device: str) -> dict[str, Any]:
             "Distillation schedule", *_choice(SCHEDULES, given.schedule),
             help="joint: from all layers of the teacher, before the task. progressive: from one layer after the other. auxiliary: beside the task.",
         )  # fmt: skip
+        limits = st.columns(len(LIMITS))
+        values |= {
+            name: column.number_input(label, value=getattr(given, name), min_value=0.01, placeholder="no limit", help=note)
+            for (name, (label, note)), column in zip(LIMITS.items(), limits, strict=True)
+        }
         chosen = st.multiselect(
             "Distillation losses", LOSSES, default=list(given.losses), help="None: plain fine-tuning, without the teacher."
         )

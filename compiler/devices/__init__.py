@@ -19,7 +19,7 @@ CATALOGUE = Path(__file__).parent
 @dataclass(frozen=True)
 class Cluster:
     """Equal cores. `mhz` is their highest clock, `l2_kb` of each core, or of all where `l2_shared`; `power_w` the least and the most power
-    published for all of them at work on BERT models, in watts above idle."""
+    published for all of them at work on BERT models, average active power in watts."""
 
     cpu: str
     cores: int

@@ -55,3 +55,7 @@ def test_an_own_task_is_called_by_its_file(name, short):
 
 def test_markdown_is_made_harmless():
     assert wording.markdown("[a](http://x) <b> *c* :smile:") == r"\[a\]\(http\://x\) \<b\> \*c\* \:smile\:"
+
+
+def test_commands_between_backticks_stay_commands():
+    assert wording.with_code("*not*; `pocketformer calibrate --device x`.") == r"\*not\*; `pocketformer calibrate --device x`."
