@@ -96,6 +96,8 @@ def _read(path: Path, form: Format) -> Columns:
             labels.append(form.label_names.index(label) if form.label_names else float(label) / form.scale)
         except (IndexError, ValueError):
             raise TaskError(f"line {number} of {path} is damaged; take the file anew from gluebenchmark.com") from None
+        if not form.label_names and not 0 <= labels[-1] <= 1:
+            raise TaskError(f"line {number} of {path} has the score {label}; {form.folder}'s go from 0 to {form.scale:g}")
         for text, part in zip(texts, parts, strict=True):
             text.append(part)
     if not labels:

@@ -100,6 +100,17 @@ def test_damaged_glue_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("score", ["5.2", "-1", "nan"])
+def test_a_score_out_of_its_range_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: str) -> None:
+    folder = tmp_path / "STS-B"
+    folder.mkdir()
+    for split in ("train", "dev"):
+        (folder / f"{split}.tsv").write_text(f"sentence1\tsentence2\tscore\nA b.\tA c.\t5\nA d.\tA e.\t{score}\n")
+    monkeypatch.setenv("POCKETFORMER_GLUE_DIR", str(tmp_path))
+    with pytest.raises(TaskError, match=rf"^line 3 of .*train.tsv has the score {score}; STS-B's go from 0 to 5$"):
+        load_task("stsb")
+
+
 def test_no_hub_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
