@@ -5,8 +5,6 @@ one was. Arrays grow as trials come; a question is one pass over them by numpy, 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine.architecture import Architecture
 from engine.reward import infeasible_reward
 from engine.strategies import Outcome
@@ -32,6 +30,8 @@ class History:
     """Candidates by name, and the sizes and latencies of those that are measured."""
 
     def __init__(self, tried: Iterable[Tried] = ()) -> None:
+        import numpy as np  # here, as a page that starts a search needs none of it
+
         self._by_name: dict[str, Tried] = {}
         self._rows: dict[str, int] = {}  # of the arrays, by name
         self._latencies = np.zeros(FIRST_ROWS)  # ms
@@ -72,6 +72,8 @@ class History:
     def predicted_latency_ms(self, architecture: Architecture) -> float | None:
         """Its multiply-accumulates at the pace of the most similar candidate measured so far; None before the first one. Similar are
         those that use the machine alike: the ratios of their depths, widths and sizes, as logarithms."""
+        import numpy as np
+
         count = len(self._rows)
         if not count:
             return None
@@ -83,6 +85,8 @@ class History:
 
     def _bound(self, architecture: Architecture, limit_ms: float) -> Outcome | None:
         """`engine.space.at_least_as_large`, against all that were too slow at once."""
+        import numpy as np
+
         count, layers = len(self._rows), architecture.layers
         width = max(layers, self._ffn_sizes.shape[1])
         ffn_sizes = np.zeros(width)
@@ -100,6 +104,8 @@ class History:
 
     def _reserve(self, rows: int, layers: int) -> None:
         """Room for so many candidates of so many layers. Doubling makes it linear in all."""
+        import numpy as np
+
         have, width = self._ffn_sizes.shape
         if rows <= have and layers <= width:
             return

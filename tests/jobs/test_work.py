@@ -193,6 +193,7 @@ def test_a_bundle_says_what_it_is_and_is_packed_once(
         "precision": "fp32",
         "metrics": {"f1": 0.79},
         "before_compilation": {"f1": 0.8},
+        "seeds": {},
         "early": 0.7,
     }
 
