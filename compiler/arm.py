@@ -11,6 +11,9 @@ from compiler.precisions import FP16, FP32, INT8, LARGEST
 
 L1_BYTES = 64 * 1024
 L2_BYTES = 256 * 1024
+LINES_UNDER_WAY = (
+    46  # of a Cortex-A76's second-level cache (its Technical Reference Manual, table A7-1), where weights are asked to
+)
 ANDROID = "android"
 
 
@@ -80,6 +83,7 @@ def _isa(extensions: frozenset[_Extension], system: str, l1_bytes: int, l2_bytes
         by_lane=True,
         half=HALF in has,
         llvm_options=(NO_PARTIAL_LOADS,),
+        lines_under_way=LINES_UNDER_WAY,
         l1_bytes=l1_bytes,
         l2_bytes=l2_bytes,
         android=system == ANDROID,

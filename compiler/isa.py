@@ -32,6 +32,7 @@ class Isa:
         by_lane: a multiply-add takes one lane of a vector for a factor; otherwise a number in memory is broadcast.
         half: it has arithmetic on float16.
         llvm_options: LLVM's own (`cl::opt`), as TVM takes them.
+        lines_under_way: cache lines that a core waits for at once when they are asked for ahead; 24 was seen on x86.
         llvm_cpu, llvm_features: what code is generated for; a CPU without them is refused when the model is loaded.
         needs: the same as bits, `PF_CPU_...` in runtime/cpu.h.
     """
@@ -56,6 +57,7 @@ class Isa:
     by_lane: bool = False
     half: bool = False
     llvm_options: tuple[str, ...] = ()
+    lines_under_way: int = 24
 
     def target(self) -> dict[str, object]:
         """TVM's target."""

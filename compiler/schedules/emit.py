@@ -25,6 +25,10 @@ LOWEST = -1e30  # a masked score: exp() of its distance to any other is zero
 ERF_LIMIT = 5.3
 ERF_P = (0.7978841991, 0.06803598043, 0.009389353373, 3.431131914e-4, 1.294281532e-5, 4.650878339e-8)
 ERF_Q = (1.0, 0.2519351987, 0.02875978994, 1.899135904e-3, 7.505848102e-5, 1.221051108e-6)
+# The same on [-4, 4] for what is rounded to float16, whose last digit is 5e-4 of a number: GELU within 7e-7 there, beyond within 3e-5 of x
+ERF_LIMIT_HALF = 4.0
+ERF_P_HALF = (0.7979001308, 0.05365396733, 0.007727520766, 6.90700601e-5)
+ERF_Q_HALF = (1.0, 0.2339790223, 0.0236032353, 1.192623267e-3)
 # e^r on [-ln 2 / 2, ln 2 / 2], the least relative error of degree 5: 7.5e-8 (fitted by reweighted least squares)
 EXP_P = (8.297647671e-3, 4.191543142e-2, 1.66675751e-1, 4.999889441e-1, 9.999996918e-1, 1.000000072)
 # 2^r on [-1/2, 1/2], likewise: 7.5e-8
@@ -192,6 +196,35 @@ def unrolled(count: int, times: Sequence[int], body: Callable[[Expression], None
             body(number * together + each)
 
 
+def transpose(source: Buffer, row: Expression, target: Buffer, first: Expression, stride: int, rows: int, width: int) -> None:
+    """`rows` rows of `source`, from `row` on, column by column: the numbers of column c from target[first + c * stride] on. Of squares, a
+    vector of each row is interleaved with another's until each holds a column; `rows` is a power of two."""
+
+    def square(chunk: Expression) -> None:
+        vectors = [source[row + index, vector(chunk * rows, rows)] for index in range(rows)]
+        for _ in range(rows.bit_length() - 1):
+            pairs = list(zip(vectors[: rows // 2], vectors[rows // 2 :], strict=True))
+            vectors = [_interleaved(*pair, half, rows) for pair in pairs for half in (0, 1)]
+        for index, column in enumerate(vectors):
+            T.buffer_store(target, column, [vector(first + (chunk * rows + index) * stride, rows)])
+
+    if width // rows:
+        with loop(width // rows) as chunk:
+            square(chunk)
+    if width % rows:
+        with loop(width % rows) as rest:
+            column = rest + width // rows * rows
+            for index in range(rows):
+                store(target, source[row + index, column], first + column * stride + index)
+
+
+def _interleaved(left: Expression, right: Expression, half: int, lanes: int) -> Expression:
+    """The lower or upper half of two vectors, number by number."""
+    first = half * lanes // 2
+    taken = [index + side for index in range(first, first + lanes // 2) for side in (0, lanes)]
+    return tirx.Shuffle([left, right], [tirx.const(index, "int32") for index in taken])
+
+
 def within(width: int, column: Expression, vector: int, partial: bool, body: Callable[[Expression], None]) -> None:
     """`body(lane)` for a vector that starts at `column`, but only for lanes below `width`; `partial`: some may not be."""
     if width % vector:
@@ -324,10 +357,18 @@ def gelu(x: Expression) -> Expression:
     return half + half * _normal(x)
 
 
-def _normal(x: Expression) -> Expression:
+def gelu_half(x: Expression) -> Expression:
+    """`gelu` as exact as float16 is."""
+    half = x * number(0.5)
+    return half + half * _normal(x, ERF_LIMIT_HALF, ERF_P_HALF, ERF_Q_HALF)
+
+
+def _normal(
+    x: Expression, limit: float = ERF_LIMIT, above: Sequence[float] = ERF_P, below: Sequence[float] = ERF_Q
+) -> Expression:
     """erf(x / sqrt 2): a normal distribution's share within x of its middle, with x's sign."""
-    x = tirx.max(tirx.min(x, number(ERF_LIMIT)), number(-ERF_LIMIT))
-    return x * estrin(x * x, ERF_P) / estrin(x * x, ERF_Q)
+    x = tirx.max(tirx.min(x, number(limit)), number(-limit))
+    return x * estrin(x * x, above) / estrin(x * x, below)
 
 
 def gelu_tanh(x: Expression) -> Expression:
@@ -364,9 +405,13 @@ def estrin(x: Expression, coefficients: Sequence[float]) -> Expression:
 
 ACTIVATIONS: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu}
 
+OF_HALF: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu_half}  # shorter where the answer is rounded to float16
+
 OF_ONE_OPERATION = {"relu"}
 
 
-def activate(name: str, x: Expression) -> Expression:
-    """An activation by its name; x itself where there is none."""
-    return ACTIVATIONS[name](x) if name else x
+def activate(name: str, x: Expression, dtype: str = "float32") -> Expression:
+    """An activation by its name; x itself where there is none. `dtype`: what it will be rounded to."""
+    if not name:
+        return x
+    return (OF_HALF.get(name, ACTIVATIONS[name]) if dtype == "float16" else ACTIVATIONS[name])(x)

@@ -6,14 +6,16 @@ pass over it; the inner loop keeps a register tile of at most `tile_rows` x `pan
 2008, "Anatomy of High-Performance Matrix Multiplication", with packing done at compile time). Where LayerNorm follows, a task
 owns whole rows, and normalises them before it ends. Sizes of any kind work: the last panel is padded with zero weights, and its
 sums are written only where there is a column. In groups, a panel's columns all read one part of x, so that nothing is
-multiplied by zero. Where a multiply-add takes its factor out of a vector, a task first puts its rows of x side by side, as its register
-tiles go over them.
+multiplied by zero. Where a multiply-add takes its factor out of a vector, a task first transposes its rows of x, so that one vector holds
+a column of several rows: a register tile then keeps few vectors of x, and has the more sums.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
+from math import gcd
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -35,12 +37,12 @@ TASK_OVERHEAD = 2000.0  # cycles
 TILE_OVERHEAD = 12.0  # cycles around a register tile's inner loop
 LOOP_INSTRUCTIONS = 2.5  # a vector of x
 SIDE_CYCLES = 0.1  # assumed: most instructions find a free place beside multiply-adds
-GATHER_CYCLES = 1.0  # to load and store a vector
-LEAST_GATHERED_PANELS = 4  # that read a task's rows of x, for which putting them side by side pays
+TRANSPOSE_CYCLES = 1.5  # a vector: four or five instructions
+LEAST_TRANSPOSED_PANELS = 4  # that read a task's rows of x, for which transposing them pays
+TRANSPOSED_UNROLLED = (8, 4, 2, 1)  # steps a round
 L1_SHARE = 0.6  # of the first-level cache that a panel's block and the rows beside it may fill
 L2_BYTES_PER_CYCLE = 20.0
-LINES_UNDER_WAY = 24  # that a first-level cache waits for at once
-LINE_CYCLES = 20.0  # of memory, for each line beyond them
+LINE_CYCLES = 20.0  # of memory, for each line beyond `Isa.lines_under_way`
 LEAST_ROW_BLOCK = 8
 MOST_ROW_BLOCK = 64  # but for all rows at once
 FMA_LATENCY = 4.0
@@ -140,9 +142,13 @@ class Linear:
         """How numbers of x meet a panel's weights."""
         return emit.Factors.of(isa, tile.depth_block, self.lanes(isa), self.bits(isa))
 
-    def gathers(self, tile: Tile, isa: Isa) -> bool:
-        """Whether a task puts its rows of x side by side first. Where some of its register tiles have fewer rows than others, it cannot."""
-        return isa.by_lane and tile.row_block % tile.tile_rows == 0 and tile.panels_per_task >= LEAST_GATHERED_PANELS
+    def transposes(self, tile: Tile, isa: Isa) -> bool:
+        """Whether a task transposes its rows of x first. Where some of its register tiles have fewer rows than others, it cannot."""
+        return isa.by_lane and tile.row_block % tile.tile_rows == 0 and tile.panels_per_task >= LEAST_TRANSPOSED_PANELS
+
+    def rows_a_vector(self, isa: Isa, tile_rows: int) -> int:
+        """Of a register tile, whose numbers one vector of transposed x holds for a step."""
+        return gcd(tile_rows, emit.VECTOR_BITS // self.bits(isa))
 
     def step_cycles(self, rows: int, vectors: int, run: int, isa: Isa) -> float:
         """Of one step of a register tile: arithmetic, latency, loads or instructions, whichever is longest. A load of x brings the
@@ -156,13 +162,16 @@ class Linear:
         weights, or the numbers of x that `run` steps take."""
         return (vectors / 2 + (rows + LOOP_INSTRUCTIONS) / run) * SIDE_CYCLES if isa.by_lane else 0.0
 
-    def gain_cycles(self, rows: int, run: int) -> float:
-        """Of one step of a register tile, where one instruction loads the numbers of two rows that lie side by side."""
-        return rows / 2 / run * SIDE_CYCLES
+    def transposed_cycles(self, rows: int, vectors: int, isa: Isa) -> float:
+        """`step_cycles` where x is transposed: one instruction loads two of its vectors, too."""
+        loads = (vectors + rows / self.rows_a_vector(isa, rows)) / 2
+        rounds = LOOP_INSTRUCTIONS / TRANSPOSED_UNROLLED[0]
+        return max(rows * vectors / isa.fma_per_cycle, FMA_LATENCY) + (loads + rounds) * SIDE_CYCLES
 
-    def registers(self, rows: int, vectors: int, isa: Isa) -> int:
+    def registers(self, rows: int, vectors: int, isa: Isa, transposed: bool = False) -> int:
         """That a register tile takes: sums, a step's weights, and of x one number, or vectors that lanes are taken of."""
-        return rows * vectors + vectors + (rows if isa.by_lane else 1)
+        of_x = rows // self.rows_a_vector(isa, rows) if transposed else rows if isa.by_lane else 1
+        return rows * vectors + vectors + of_x
 
     def panels(self, tile: Tile) -> int:
         return self.blocks * -(-self.width // self.blocks // tile.panel)
@@ -192,34 +201,32 @@ class Linear:
         panel_rate = step_bytes / L2_BYTES_PER_CYCLE
         fits = (step_bytes + 4 * tile.tile_rows) * tile.depth_block <= L1_SHARE * isa.l1_bytes
         blocks = self.steps // tile.depth_block
-        late = max(0, self._lines_fetched(tile) - LINES_UNDER_WAY) * LINE_CYCLES
-        of_rows, gathers, run = 0.0, self.gathers(tile, isa), self.factors_of(isa, tile).run
+        late = max(0, self._lines_fetched(tile) - isa.lines_under_way) * LINE_CYCLES
+        of_rows, transposes, run = 0.0, self.transposes(tile, isa), self.factors_of(isa, tile).run
         for _, rows, count in row_tiles(tile.row_block, tile.tile_rows):
             sums = rows * vectors
-            step = self.step_cycles(rows, vectors, run, isa)
-            if gathers:
-                step -= self.gain_cycles(rows, run)
+            step = self.transposed_cycles(rows, vectors, isa) if transposes else self.step_cycles(rows, vectors, run, isa)
             inner = tile.depth_block * (step if fits else max(step, panel_rate) * 1.1)
             of_rows += count * blocks * (inner + TILE_OVERHEAD + late + (2 * sums if blocks > 1 else sums))
         tiles = self.rows // tile.row_block * self.panels(tile)
         fetched = step_bytes * self.steps / L2_BYTES_PER_CYCLE
         tasks = self.tasks(tile)
         share = -(-tasks // threads) * threads / tasks
-        gathered = tile.row_block * self.depth * self.groups * self.bits(isa) / emit.VECTOR_BITS if gathers else 0.0
-        return tiles * (of_rows + fetched) * share + tasks * (TASK_OVERHEAD + gathered * GATHER_CYCLES)
+        transposed = tile.row_block * self.depth * self.groups * self.bits(isa) / emit.VECTOR_BITS if transposes else 0.0
+        return tiles * (of_rows + fetched) * share + tasks * (TASK_OVERHEAD + transposed * TRANSPOSE_CYCLES)
 
     def _all_tiles(self, isa: Isa) -> Iterator[Tile]:
         for tile_rows in self.tile_rows(isa):
             for vectors in PANEL_VECTORS if self.panel is None else [self.panel // self.lanes(isa)]:
-                if tile_rows > self.rows or self.registers(tile_rows, vectors, isa) > isa.registers:
+                if tile_rows > self.rows:
                     continue
                 panel = vectors * self.lanes(isa)
                 panels = self.panels(Tile(tile_rows, panel, 0, 0, 0))
                 shares = [panels] if self.epsilon is not None else _shares(panels)
-                for row_block in _row_blocks(self.rows, tile_rows):
-                    for depth_block in self.depth_blocks():
-                        for share in shares:
-                            yield Tile(tile_rows, panel, row_block, share, depth_block)
+                for row_block, depth_block, share in product(_row_blocks(self.rows, tile_rows), self.depth_blocks(), shares):
+                    tile = Tile(tile_rows, panel, row_block, share, depth_block)
+                    if self.registers(tile_rows, vectors, isa, self.transposes(tile, isa)) <= isa.registers:
+                        yield tile
 
     def depth_blocks(self) -> list[int]:
         """All of K, and what divides it evenly."""
@@ -281,8 +288,8 @@ class Linear:
                     scale, shift = extra
                     norm = emit.LayerNorm(self.width, isa.lanes, scale, shift, self.epsilon)
                 first_row = task // shares * tile.row_block
-                if self.gathers(tile, isa):
-                    sums.gather(first_row, tile)
+                if self.transposes(tile, isa):
+                    sums.transpose(first_row, tile)
 
                 def block(number: Any, step: Any) -> None:
                     panel = task % shares * tile.panels_per_task + step
@@ -373,7 +380,7 @@ class Linear:
 
     def _end(self, total: Any, residual: Any, residual_scale: Any, row: Any, column: Any) -> Any:
         """The activation, then the residual."""
-        total = emit.activate(self.activation, total)
+        total = emit.activate(self.activation, total, self.output_dtype)
         if residual is None:
             return total
         added = residual[row, column]
@@ -404,28 +411,29 @@ class Sums:
         self.totals = self.registers
         blocks = spec.steps // tile.depth_block
         self.partial: Any = emit.local(tile.row_block, tile.panel, dtype=self.kept) if blocks > 1 else None
-        self.width, self.gathered, self.first_row = spec.depth * spec.groups, None, None
+        self.width, self.transposed, self.first_row = spec.depth * spec.groups, None, None
+        self.across = emit.Factors(spec.rows_a_vector(isa, tile.tile_rows), self.lanes)  # rows of a vector of transposed x
 
-    def gather(self, first_row: Any, tile: Tile) -> None:
-        """Put the task's rows of x side by side: of a register tile's rows a vector each, then the next. Its inner loop goes along them
-        from one address, where rows of any length have one each that the compiler may or may not find."""
-        run, rows = self.factors.run, tile.tile_rows
-        self.first_row, self.gathered = first_row, emit.local(tile.row_block * self.width, dtype=self.x.dtype)
-        with emit.loop(tile.row_block // rows) as index, emit.loop(self.width // run) as number:
-            for row in range(rows):
-                at = self._gathered(index * rows, row, number * run, rows)
-                with emit.lanes(run) as lane:
-                    emit.store(self.gathered, self.x[first_row + index * rows + row, number * run + lane], at + lane)
+    def transpose(self, first_row: Any, tile: Tile) -> None:
+        """Put the task's rows of x as its register tiles take them: a tile's rows side by side for each step along K."""
+        rows, together = tile.tile_rows, self.across.run
+        self.first_row, self.transposed = first_row, emit.local(tile.row_block * self.width, dtype=self.x.dtype)
+        with emit.loop(tile.row_block // rows) as index:
+            for group in range(0, rows, together):
+                first = self._transposed(index * rows, 0, rows) + group
+                emit.transpose(self.x, first_row + index * rows + group, self.transposed, first, rows, together, self.width)
 
-    def _gathered(self, first: Any, row: Any, number: Any, rows: int) -> Any:
-        """Where the numbers from `number` on are of a row of the register tile that begins with the task's row `first`."""
-        return first * self.width + number * rows + row * self.factors.run
+    def _transposed(self, first: Any, step: Any, rows: int) -> Any:
+        """Where the numbers of a step lie, of the register tile that begins with the task's row `first`."""
+        return first * self.width + step * rows
 
     def number(self, row: Any, index: int, first: Any, lane: int, rows: int) -> Any:
         """A vector of nothing but the number that is `lane` behind `first` of x's row `row + index`."""
-        if self.gathered is None:
+        if self.transposed is None:
             return self.factors.take(self.x, self.dtype, lane, row + index, first)
-        return self.factors.take(self.gathered, self.dtype, lane, self._gathered(row - self.first_row, index, first, rows))
+        lane_of_row = index % self.across.run
+        at = self._transposed(row - self.first_row, first + lane, rows) + index - lane_of_row
+        return self.across.take(self.transposed, self.dtype, lane_of_row, at)
 
     def prepare(self, panel: Any, rows: int) -> None:
         """Where K is in blocks, sums begin with what the block before has left: all blocks run the same code, which is compiled once."""
@@ -447,7 +455,10 @@ class Sums:
 
     def multiply(self, row: Any, panel: Any, group: Any, start: Any, count: int, rows: int) -> None:
         """The products of `count` steps along K, from the `group`-th part of x."""
-        self.factors.each(count, self.unrolled, lambda first, lane: self.add(row, panel, group, start + first, lane, rows))
+        if self.transposed is None:
+            self.factors.each(count, self.unrolled, lambda first, lane: self.add(row, panel, group, start + first, lane, rows))
+        else:
+            emit.unrolled(count, TRANSPOSED_UNROLLED, lambda step: self.add(row, panel, group, start + step, 0, rows))
 
     def add(self, row: Any, panel: Any, group: Any, first: Any, lane: int, rows: int) -> None:
         """The products of the step along K that is `lane` behind `first`."""

@@ -59,7 +59,7 @@ class LinearInt8(fp32.Linear):
         cycles = max(multiplications * products / isa.fma_per_cycle, 1.0, loads / 2, instructions / fp32.INSTRUCTIONS_PER_CYCLE)
         return cycles + self.side_cycles(rows, vectors, run, isa)
 
-    def registers(self, rows: int, vectors: int, isa: Isa) -> int:
+    def registers(self, rows: int, vectors: int, isa: Isa, transposed: bool = False) -> int:
         """Products on their way, and the ones that pmaddwd multiplies by, besides; or weights on their way to pairs of columns."""
         return (
             super().registers(rows, vectors, isa) + (2 if len(isa.byte_dot) > 1 else 0) + (4 - vectors if isa.matrix_dot else 0)
@@ -72,7 +72,7 @@ class LinearInt8(fp32.Linear):
     def _in_pairs(self, isa: Isa) -> bool:
         return bool(isa.matrix_dot) and self.rows % max(PAIRED_ROWS) == 0 and self.steps % MATRIX_STEPS == 0
 
-    def gathers(self, tile: fp32.Tile, isa: Isa) -> bool:
+    def transposes(self, tile: fp32.Tile, isa: Isa) -> bool:
         """Never: x is a quarter as long, and begins with its scales."""
         return False
 

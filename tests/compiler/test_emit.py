@@ -44,6 +44,31 @@ def test_exp_below_zero_is_within_two_units_in_the_last_place_of_one():
     np.testing.assert_allclose(found, np.exp(x), rtol=0, atol=2.4e-7)
 
 
+def test_gelu_for_float16_is_a_fraction_of_its_last_digit_off():
+    x, found = applied(lambda x: emit.activate("gelu", x, "float16"), np.linspace(-30, 30, 1601).astype(np.float32))
+    exact = x.astype(np.float64) * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2
+    assert (np.abs(found - exact) <= 1e-6 + 3.3e-5 * np.abs(x)).all()
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1, 5), (2, 6), (4, 10), (8, 24), (8, 3)])
+def test_rows_side_by_side_for_each_column(rows, width):
+    stride = 8
+
+    def body(source, target):
+        with emit.tasks(1):
+            emit.transpose(source, 1, target, 0, stride, rows, width)
+
+    parameters = [("source", (rows + 1, width), "float32"), ("target", (width * stride,), "float32")]
+    kernel = emit.kernel("kernel", parameters, body)
+    module = tvm.compile(kernel.tir, target=tvm.target.Target(ISA.target()))
+    source = np.arange((rows + 1) * width, dtype=np.float32).reshape(rows + 1, width)
+    result = tvm.runtime.tensor(np.full(width * stride, -1, np.float32))
+    module["kernel"](tvm.runtime.tensor(source), result)
+    found = result.numpy().reshape(width, stride)
+    np.testing.assert_array_equal(found[:, :rows], source[1:].T)
+    assert (found[:, rows:] == -1).all()
+
+
 @pytest.mark.parametrize(
     ("function", "exact"),
     [
