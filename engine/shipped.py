@@ -55,10 +55,14 @@ def export_model(
 
 def write_onnx(architecture: Architecture, settings: Settings, weights: Path, out: Path) -> None:
     """Batch 1; inputs `input_ids`, `token_type_ids`, `attention_mask`, int64 (1, S), S the run's sequence length; output float32 (1, N)."""
+    import onnx
+
     from engine.export import Reference, export_onnx
 
     encoder, tokenizer = _trained(architecture, settings, weights)
-    export_onnx(Reference(str(architecture), architecture, encoder, tokenizer), settings.seq_len, out)
+    exported = out.with_name(f"exported-{out.name}")
+    export_onnx(Reference(str(architecture), architecture, encoder, tokenizer), settings.seq_len, exported)
+    onnx.save_model(onnx.load(str(exported)), str(out))  # in one file: torch leaves the weights in another beside it
 
 
 def write_litert(architecture: Architecture, settings: Settings, weights: Path, out: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_compiled_model_answers_as_torch_does_and_scores_what_the_run_says(f
     np.savez(tmp_path / "x.npz", **{name: tensor.numpy() for name, tensor in batch._asdict().items()})
     json_of("run", found["bundle"], "--inputs", str(tmp_path / "x.npz"), "--outputs", str(tmp_path / "y.npz"))
     encoder = Encoder(Architecture.parse(found["best"]["architecture"]), task.outputs).eval()
-    folder = Path(os.environ["POCKETFORMER_HOME"]) / "runs" / found["run_id"] / str(found["best"]["trial"])
+    folder = Path(os.environ["POCKETFORMER_HOME"]) / "runs" / found["run_id"] / str(found["best"]["trial"]) / "host"
     encoder.load_state_dict(load_file(str(folder / "weights.safetensors")))
     with torch.no_grad():
         expected = encoder(*batch).numpy()
