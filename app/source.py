@@ -40,7 +40,7 @@ class Snapshot:
     @property
     def devices(self) -> dict[str, float]:
         """The run's devices with their limits in ms, the first device first."""
-        return limits_of(self.run)
+        return self.run.limits
 
     @property
     def bundles(self) -> tuple[ArtifactRef, ...]:
@@ -63,12 +63,6 @@ class Snapshot:
         """The trial in the bundle; before there is one, the most accurate within the target."""
         made = self.bundle.trial if self.bundle else None
         return next((trial for trial in self.trials if trial.trial == made), None) or best_trial(self.run, self.trials)
-
-
-def limits_of(run: Run) -> dict[str, float]:
-    """A run's devices with their limits in ms, the first device first."""
-    settings = run.settings
-    return {settings.get("device", ""): float(settings.get("latency_ms", 0.0)), **settings.get("also", {})}
 
 
 def store() -> "Store":

@@ -28,6 +28,14 @@ class Run:
         """Whether nothing will happen in this run any more."""
         return self.status in ("cancelled", "done", "failed")
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """Its devices with their latency limits in ms, the first device first."""
+        return {
+            self.settings.get("device", "host"): float(self.settings.get("latency_ms", 0.0)),
+            **self.settings.get("also", {}),
+        }
+
 
 @dataclass(frozen=True)
 class Trial:

@@ -70,7 +70,7 @@ def trials_json(store: "Store", run: "Run", trials: Sequence["Trial"], device: s
     for each in store.latencies(run.run_id):
         facts = {name: value for name, value in asdict(each).items() if name not in ("run_id", "trial", "device")}
         known.setdefault(each.trial, {})[each.device] = facts
-    devices = devices_of(run)
+    devices = list(run.limits)
     rows = []
     for trial in trials:
         found = known.get(trial.trial, {})
@@ -79,11 +79,6 @@ def trials_json(store: "Store", run: "Run", trials: Sequence["Trial"], device: s
             row |= {name: found.get(device, {}).get(name) for name in LATENCY_COLUMNS}
         rows.append({**row, "latencies": {each: found[each] for each in devices if each in found}})
     return rows
-
-
-def devices_of(run: "Run") -> list[str]:
-    """The devices that a run is for, the first first."""
-    return [run.settings.get("device", "host"), *run.settings.get("also", {})]
 
 
 def write_csv(path: Path, trials: list[dict[str, Any]]) -> None:
@@ -112,7 +107,7 @@ def _flat(trial: dict[str, Any], several: bool) -> dict[str, Any]:
 
 
 def _check_device(run: "Run", device: str) -> None:
-    devices = devices_of(run)
+    devices = list(run.limits)
     if device not in devices:
         raise UsageError(f"run {run.run_id} is not for '{device}'; take {' or '.join(devices)}")
 

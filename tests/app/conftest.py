@@ -1,8 +1,12 @@
 """A store with runs in every state, filled once, and a home of its own for it."""
 
+import shutil
+
 import pytest
 import stories
+import streamlit as st
 
+from app import source
 from data.store import open_store
 
 
@@ -16,3 +20,21 @@ def told(tmp_path_factory):
             for story in stories.ALL:
                 story(store)
     return home
+
+
+@pytest.fixture
+def home(told, tmp_path, monkeypatch):
+    """A copy of the filled home for this test alone; the store that the pages have opened is closed afterwards."""
+    shutil.copytree(told, tmp_path / "home")
+    monkeypatch.setenv("POCKETFORMER_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    source.store().close()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def empty(fresh_home):
+    """A home with nothing in it; the store that the pages have opened is closed afterwards."""
+    yield fresh_home
+    source.store().close()
+    st.cache_resource.clear()

@@ -2,7 +2,6 @@
 
 import pytest
 import stories
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 from test_pages import DONE, ROOT, checked, labelled, numbers, written
 
@@ -11,25 +10,6 @@ from app.explore import compiling
 from app.explore.compiling import Wanted
 from compiler import profiles
 from data.explore import Chosen
-
-
-@pytest.fixture
-def home(told, tmp_path, monkeypatch):
-    """A copy of the filled home for this test alone."""
-    import shutil
-
-    shutil.copytree(told, tmp_path / "home")
-    monkeypatch.setenv("POCKETFORMER_HOME", str(tmp_path / "home"))
-    yield tmp_path / "home"
-    source.store().close()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def empty(fresh_home):
-    yield fresh_home
-    source.store().close()
-    st.cache_resource.clear()
 
 
 def shown(name, **query):

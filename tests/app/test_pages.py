@@ -1,12 +1,9 @@
 """The pages without a browser: Streamlit runs them on a store that the tests have filled."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import streamlit as st
 from browser import environment_of
 from streamlit.testing.v1 import AppTest
 
@@ -16,23 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "tvm", "transformers", "datasets", "optuna", "accelerate")
 DONE, LIVE, FRESH = "20261121-090000-done", "20261121-091000-live", "20261121-092000-newb"
 ONCE, SLOW, FAILED, STOPPED = "20261121-093000-once", "20261121-094000-slow", "20261121-095000-fail", "20261121-096000-stop"
-
-
-@pytest.fixture
-def home(told, tmp_path, monkeypatch):
-    """A copy of the filled home for this test alone; the store that the pages have opened is closed afterwards."""
-    shutil.copytree(told, tmp_path / "home")
-    monkeypatch.setenv("POCKETFORMER_HOME", str(tmp_path / "home"))
-    yield tmp_path / "home"
-    source.store().close()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def empty(fresh_home):
-    yield fresh_home
-    source.store().close()
-    st.cache_resource.clear()
 
 
 def run_page(run_id=None, **query):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 import stories
-from test_pages import checked, empty, labelled, run_page, search_page, written  # noqa: F401
+from test_pages import checked, labelled, run_page, search_page, written
 
 from app import source
 from app.command_line import command_of
@@ -18,7 +18,7 @@ PHONE = "galaxy-s20"
 
 
 @pytest.fixture
-def told_of_two(empty):  # noqa: F811
+def told_of_two(empty):
     """A run for this machine and a phone, whose fronts differ: the second trial is the phone's slowest."""
     with open_store() as store:
         stories.begin(store, RUN, also={PHONE: 40.0}, predicted=[PHONE])
@@ -53,7 +53,7 @@ def test_the_run_page_shows_one_device_at_a_time_and_offers_each_bundle(told_of_
     assert "predicted on galaxy" in written(shown)
 
 
-def test_search_asks_for_a_target_on_each_further_device(empty):  # noqa: F811
+def test_search_asks_for_a_target_on_each_further_device(empty):
     app = search_page(task="cola")
     checked(labelled(app.multiselect, "Also for").select(PHONE).run())
     assert labelled(app.number_input, f"Target on {PHONE} (ms)").value == 40.0
