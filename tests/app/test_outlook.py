@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import streamlit as st
 
 from app import source
 from app.cli import parser
@@ -14,13 +13,6 @@ from app.estimate import estimate
 from app.feasible import Reach, reach, reach_figure
 from data.records import Duration, Measurement
 from engine.settings import Settings
-
-
-@pytest.fixture
-def empty(fresh_home):
-    yield fresh_home
-    source.store().close()
-    st.cache_resource.clear()
 
 
 def test_a_share_grows_with_the_limit_and_lies_within_its_interval():
