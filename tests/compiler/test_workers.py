@@ -38,7 +38,15 @@ def server() -> psutil.Process:
 
 
 def servers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "compiler.warm_server" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children() if "compiler.warm_server" in " ".join(command_line(child))]
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Empty of a child that has ended and that nobody has waited for, as another test of this process may leave."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie too
+        return []
 
 
 def settles(condition: Callable[[], bool]) -> bool:
