@@ -106,37 +106,40 @@ class Attention:
         keys, width = _round_up(self.seq_len, lanes), self.heads * size
         keys_t = _Panels(size, keys // lanes, tile, lanes, dtype)
         values = _Panels(self.seq_len, -(-size // lanes), tile, lanes, dtype)
-        mask, scores = emit.local(keys), emit.local(tile.tile_rows, keys)
-        weights = scores if dtype == "float32" else emit.local(tile.tile_rows, keys, dtype=dtype)
+        mask, scores = emit.local(keys, dtype=dtype), emit.local(tile.tile_rows, keys, dtype=dtype)
         sums = emit.local(tile.tile_rows * tile.vectors, lanes, dtype=dtype)
-        inverses, rows = emit.local(tile.tile_rows), _Rows(isa)
+        inverses, rows = emit.local(tile.tile_rows), _Rows(lanes, dtype, isa)
         # The innermost loops are over keys for keys, and over columns for values: a vector stored at once.
         keys_t.fill(self.seq_len, lambda k, j: emit.load(qkv, dtype, 1, j, width + head * size + k))
         values.fill(size, lambda j, c: emit.load(qkv, dtype, 1, j, 2 * width + head * size + c))
         with emit.loop(self.seq_len) as j:
-            emit.store(mask, self._mask(tokens, j), j)
+            emit.store(mask, self._mask(tokens, j, dtype), j)
         if keys > self.seq_len:
             with emit.loop(keys - self.seq_len) as beyond:
-                emit.store(mask, emit.number(emit.LOWEST), self.seq_len + beyond)
+                emit.store(mask, emit.number(emit.lowest(dtype), dtype), self.seq_len + beyond)
         share = self.rows // tile.splits
         with emit.loop(share // tile.tile_rows) as block:
             row = part * share + block * tile.tile_rows
             self._scores(qkv, keys_t, mask, scores, sums, row, head, keys, tile, lanes, isa)
             for index in range(tile.tile_rows):
-                rows.softmax(scores, weights, index, keys, inverses)
-            self._context(weights, values, sums, inverses, y, row, head, tile, lanes, isa)
+                rows.softmax(scores, index, keys, inverses)
+            self._context(scores, values, sums, inverses, y, row, head, tile, lanes, isa)
 
-    def _mask(self, tokens: list[Any], j: Any) -> Any:
+    def _mask(self, tokens: list[Any], j: Any, dtype: str) -> Any:
         """The table's entry for key j, as selections."""
+
+        def number(entry: float) -> Any:
+            return emit.number(max(entry, emit.lowest(dtype)), dtype)
+
         if not self.mask:
-            return emit.number(0.0)
+            return number(0.0)
         bits, types = tokens
         rows = []
         for entries in self.mask:
-            chosen = emit.number(max(entries[0], emit.LOWEST))
+            chosen = number(entries[0])
             for segment, entry in enumerate(entries[1:], 1):
                 if entry != entries[0]:
-                    chosen = tirx.Select(types[j] == segment, emit.number(max(entry, emit.LOWEST)), chosen)
+                    chosen = tirx.Select(types[j] == segment, number(entry), chosen)
             rows.append(chosen)
         return tirx.Select(bits[j] == 0, rows[0], rows[1])
 
@@ -144,19 +147,15 @@ class Attention:
         self,
         qkv: Any, keys_t: Any, mask: Any, scores: Any, sums: Any, row: Any, head: Any, keys: int, tile: Tile, lanes: int, isa: Isa,
     ) -> None:  # fmt: skip
-        """Sums of float32 begin with the mask; others, which cannot hold it, have it added."""
-        whole = sums.dtype == "float32"
         for panel in keys_t.panels():
             base, grid = panel.base, list(emit.grid(tile.tile_rows, panel.vectors))
             for _, vector, at in grid:
                 with emit.lanes(lanes) as lane:
-                    emit.store(sums, mask[base + vector * lanes + lane] if whole else tirx.const(0.0, sums.dtype), at, lane)
+                    emit.store(sums, mask[base + vector * lanes + lane], at, lane)
             self._add(sums, tile.tile_rows, panel, isa, qkv, lambda index: row + index, head * self.head_size)
             for index, vector, at in grid:
-                column = base + vector * lanes
                 with emit.lanes(lanes) as lane:
-                    score = sums[at, lane] if whole else tirx.Cast("float32", sums[at, lane]) + mask[column + lane]
-                    emit.store(scores, score, index, column + lane)
+                    emit.store(scores, sums[at, lane], index, base + vector * lanes + lane)
 
     def _context(
         self, weights: Any, values: Any, sums: Any, inverses: Any, y: Any, row: Any, head: Any, tile: Tile, lanes: int, isa: Isa
@@ -246,18 +245,20 @@ class _Panels:
 class _Rows:
     """Softmax of score rows, but for the division: the sums' inverses are kept, to be applied to the result."""
 
-    def __init__(self, isa: Isa) -> None:
-        self.isa = isa
-        self.highest, self.reduction = emit.Highest(isa.lanes), emit.Reduction(isa.lanes)
+    def __init__(self, lanes: int, dtype: str, isa: Isa) -> None:
+        self.lanes, self.isa = lanes, isa
+        self.highest, self.reduction = emit.Highest(lanes, dtype), emit.Reduction(lanes, dtype)
+        self.exp = emit.exp_below_zero_half if dtype == "float16" else emit.exp_below_zero
 
-    def softmax(self, scores: Any, weights: Any, index: int, keys: int, inverses: Any) -> None:
+    def softmax(self, scores: Any, index: int, keys: int, inverses: Any) -> None:
+        """Of a row, in place."""
         top = self.highest.of(keys, lambda j: scores[index, j])
 
         def weigh(j: Any) -> None:
-            emit.store(weights, emit.cast(weights.dtype, emit.exp_below_zero(scores[index, j] - top)), index, j)
+            emit.store(scores, self.exp(scores[index, j] - top), index, j)
 
-        emit.together(keys, self.isa.lanes, weigh, self.isa)
-        total = self.reduction.sum(keys, lambda j: emit.load(weights, "float32", 1, index, j))
+        emit.together(keys, self.lanes, weigh, self.isa)
+        total = self.reduction.sum(keys, lambda j: scores[index, j])
         emit.store(inverses, emit.number(1.0) / total, index)
 
 

@@ -1,4 +1,5 @@
-"""`attention` on float16. Scores get their mask, and softmax is taken, in float32; the weights that come out are at most 1."""
+"""`attention` on float16, softmax too where the processor has arithmetic on it: an error of a score of d below the row's highest counts e^-d
+times, and the weights that come out, at most 1, are rounded as much. Rows' sums are inverted in float32."""
 
 from dataclasses import dataclass
 from typing import ClassVar

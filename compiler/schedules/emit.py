@@ -20,6 +20,7 @@ Shape = tuple[int, ...]
 
 CHAINS = 4
 LOWEST = -1e30  # a masked score: exp() of its distance to any other is zero
+LOWEST_HALF = -3e4  # the same in float16, with room for a score beside it
 # erf(x / sqrt 2) = x P(x^2) / Q(x^2) on [-5.3, 5.3], beyond which it is 1 in float32; lowest power first. Lawson's reweighted least squares
 # for the least error of GELU: 1.3e-8
 ERF_LIMIT = 5.3
@@ -33,8 +34,14 @@ ERF_Q_HALF = (1.0, 0.2339790223, 0.0236032353, 1.192623267e-3)
 EXP_P = (8.297647671e-3, 4.191543142e-2, 1.66675751e-1, 4.999889441e-1, 9.999996918e-1, 1.000000072)
 # 2^r on [-1/2, 1/2], likewise: 7.5e-8
 EXP2_P = (1.327647219e-3, 9.675541616e-3, 5.550713275e-2, 2.402211972e-1, 6.931469671e-1, 1.000000072)
+# 2^r on [-1/2, 1/2] for float16: 1.0e-4. Exactly 1 at 0, whose bits less fifteen exponents are those of zero
+EXP2_P_HALF = (0.05500819, 0.2422110, 0.6932830, 1.0)
+LEAST_POWER_HALF = -15.0
+# x Phi(-x) = x / P(x)^4 for x >= 0, the form of Abramowitz and Stegun 7.1.27, fitted for GELU's least error: 2.9e-4. Beyond what float16
+# holds the quotient is zero, as it should be.
+NORMAL_TAIL_P = (0.03594428, -0.05362240, 0.2102350, 0.1983323, 1.194075)
 ROUNDING = 12582912.0  # 1.5 * 2^23: a small number added to it is rounded to an integer, which the sum's last bits hold
-
+ROUNDING_HALF = 1536.0  # 1.5 * 2^10, likewise in float16
 
 SCRATCH_ALIGNMENT = 64
 READ, SECOND_LEVEL, DATA = 0, 2, 1  # llvm.prefetch's arguments
@@ -104,13 +111,18 @@ def prefetch(buffer: Buffer, *indices: Expression) -> None:
     T.evaluate(T.call_intrin("void", "tirx.prefetch", T.address_of(buffer[tuple(indices)]), READ, SECOND_LEVEL, DATA))
 
 
-def number(value: float) -> Expression:
-    return tirx.const(value, "float32")
+def number(value: float, dtype: str = "float32") -> Expression:
+    return tirx.const(value, dtype)
 
 
 def vector(start: Expression, lanes: int) -> Expression:
     """Indices of `lanes` neighbours; of one number, its own."""
     return T.Ramp(start, 1, lanes) if lanes > 1 else start
+
+
+def lowest(dtype: str) -> float:
+    """A masked score."""
+    return LOWEST_HALF if dtype == "float16" else LOWEST
 
 
 def bits(dtype: str) -> int:
@@ -244,11 +256,11 @@ def grid(rows: int, vectors: int) -> Iterator[tuple[int, int, int]]:
 
 
 class Reduction:
-    """Sums along a row; several chains of additions hide their latency."""
+    """Sums along a row; several chains of additions hide their latency. Chains are summed in `dtype`, their ends in float32."""
 
-    def __init__(self, vector: int) -> None:
-        self.vector = vector
-        self.partial = local(CHAINS, vector)
+    def __init__(self, vector: int, dtype: str = "float32") -> None:
+        self.vector, self.dtype = vector, dtype
+        self.partial = local(CHAINS, vector, dtype=dtype)
         self.total = local(1)
 
     def sum(self, width: int, term: Callable[[Expression], Expression]) -> Expression:
@@ -258,7 +270,7 @@ class Reduction:
         chains = max(count for count in range(1, CHAINS + 1) if chunks % count == 0)
         for chain in range(chains):
             with lanes(vector) as lane:
-                store(partial, number(0.0), chain, lane)
+                store(partial, number(0.0, self.dtype), chain, lane)
         if chunks:
             with loop(chunks // chains) as chunk:
                 for chain in range(chains):
@@ -269,26 +281,26 @@ class Reduction:
                 store(partial, partial[0, lane] + partial[chain, lane], 0, lane)
         store(total, number(0.0), 0)
         for lane in range(vector):
-            store(total, total[0] + partial[0, lane], 0)
+            store(total, total[0] + load(partial, "float32", 1, 0, lane), 0)
         if width % vector:
             with loop(width % vector) as rest:
-                store(total, total[0] + term(rest + chunks * vector), 0)
+                store(total, total[0] + tirx.Cast("float32", term(rest + chunks * vector)), 0)
         return total[0]
 
 
 class Highest:
     """The greatest number of a row."""
 
-    def __init__(self, vector: int) -> None:
+    def __init__(self, vector: int, dtype: str = "float32") -> None:
         self.vector = vector
-        self.partial = local(vector)
-        self.top = local(1)
+        self.partial = local(vector, dtype=dtype)
+        self.top = local(1, dtype=dtype)
 
     def of(self, width: int, term: Callable[[Expression], Expression]) -> Expression:
         """The greatest `term(column)`; valid until the next one."""
         vector, partial, top = self.vector, self.partial, self.top
         with lanes(vector) as lane:
-            store(partial, number(2 * LOWEST), lane)
+            store(partial, number(2 * lowest(partial.dtype), partial.dtype), lane)
 
         def take(chunk: Expression) -> None:
             with lanes(vector) as lane:
@@ -348,6 +360,16 @@ def exp_below_zero(x: Expression) -> Expression:
     return tirx.reinterpret("float32", tirx.reinterpret("int32", polynomial(r, EXP2_P)) + (bits << tirx.const(23, "int32")))
 
 
+def exp_below_zero_half(x: Expression) -> Expression:
+    """`exp_below_zero` in arithmetic on float16, to about 5e-4; zero below -10.4."""
+    x = tirx.max(x * number(1.44269504, "float16"), number(LEAST_POWER_HALF, "float16"))
+    rounding = number(ROUNDING_HALF, "float16")
+    bits = tirx.reinterpret("int16", x + rounding)
+    r = x - (tirx.reinterpret("float16", bits) - rounding)
+    power = tirx.reinterpret("int16", polynomial(r, EXP2_P_HALF, "float16"))
+    return tirx.reinterpret("float16", power + (bits << tirx.const(10, "int16")))
+
+
 def erf(x: Expression) -> Expression:
     return _normal(x * number(1.4142135623730951))
 
@@ -361,6 +383,14 @@ def gelu_half(x: Expression) -> Expression:
     """`gelu` as exact as float16 is."""
     half = x * number(0.5)
     return half + half * _normal(x, ERF_LIMIT_HALF, ERF_P_HALF, ERF_Q_HALF)
+
+
+def gelu_in_half(x: Expression) -> Expression:
+    """`gelu` in arithmetic on float16: relu(x) less |x| Phi(-|x|), which is at most 0.17, so that its error is small beside a rounding's."""
+    size = tirx.abs(x)
+    square = polynomial(size, NORMAL_TAIL_P, "float16")
+    square = square * square
+    return relu_in_half(x) - size / (square * square)
 
 
 def _normal(
@@ -381,15 +411,19 @@ def relu(x: Expression) -> Expression:
     return tirx.max(x, number(0.0))
 
 
+def relu_in_half(x: Expression) -> Expression:
+    return tirx.max(x, number(0.0, "float16"))
+
+
 def tanh(x: Expression) -> Expression:
     return number(1.0) - number(2.0) / (exp(x * number(2.0)) + number(1.0))
 
 
-def polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
+def polynomial(x: Expression, coefficients: Sequence[float], dtype: str = "float32") -> Expression:
     """Horner's rule, highest power first."""
-    total = number(coefficients[0])
+    total = number(coefficients[0], dtype)
     for coefficient in coefficients[1:]:
-        total = total * x + number(coefficient)
+        total = total * x + number(coefficient, dtype)
     return total
 
 
@@ -406,12 +440,21 @@ def estrin(x: Expression, coefficients: Sequence[float]) -> Expression:
 ACTIVATIONS: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu}
 
 OF_HALF: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu_half}  # shorter where the answer is rounded to float16
+# In arithmetic on float16
+IN_HALF: dict[str, Callable[[Expression], Expression]] = {"gelu": gelu_in_half, "relu": relu_in_half}
 
 OF_ONE_OPERATION = {"relu"}
 
 
-def activate(name: str, x: Expression, dtype: str = "float32") -> Expression:
-    """An activation by its name; x itself where there is none. `dtype`: what it will be rounded to."""
+def activate(name: str, x: Expression, rounded: str = "float32", computed: str = "float32") -> Expression:
+    """An activation by its name; x itself where there is none.
+
+    Args:
+        x: of the type `computed`.
+        rounded: the type that the answer will be rounded to.
+    """
     if not name:
         return x
-    return (OF_HALF.get(name, ACTIVATIONS[name]) if dtype == "float16" else ACTIVATIONS[name])(x)
+    if computed == "float16":
+        return IN_HALF[name](x)
+    return (OF_HALF.get(name, ACTIVATIONS[name]) if rounded == "float16" else ACTIVATIONS[name])(x)

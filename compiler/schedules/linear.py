@@ -122,6 +122,10 @@ class Linear:
         to do."""
         return bool(self.activation) and self.activation not in emit.OF_ONE_OPERATION
 
+    def activated_in(self, isa: Isa) -> str:
+        """The type that an activation apart is computed in."""
+        return "float32"
+
     def step_words(self, panel: int) -> int:
         """Of 32 bits, a panel's weights of one step."""
         return panel
@@ -180,8 +184,11 @@ class Linear:
         return self.rows // tile.row_block * (self.panels(tile) // tile.panels_per_task)
 
     def tiles(self, isa: Isa, threads: int) -> list[Tile]:
-        """The most promising tiles by `cycles`, a few of each register tile, so that a wrong guess of the model costs little."""
-        ranked = sorted(self._all_tiles(isa), key=lambda tile: self.cycles(tile, isa, threads))
+        """The most promising tiles by `cycles`, a few of each register tile, so that a wrong guess of the model costs little. None that has
+        fewer tasks than there are threads, if another has enough."""
+        every = list(self._all_tiles(isa))
+        enough = [tile for tile in every if self.tasks(tile) >= threads] or every
+        ranked = sorted(enough, key=lambda tile: self.cycles(tile, isa, threads))
         chosen: list[Tile] = []
         taken: dict[tuple[int, int], int] = {}
         for tile in ranked:
@@ -363,24 +370,26 @@ class Linear:
 
     def _activate(self, y: Any, residual: Any, residual_scale: Any, first_row: Any, panel: Any, tile: Tile, isa: Isa) -> None:
         """What is left of the epilogue, once a panel's sums are all written: a loop that loads the activation's constants once."""
+        dtype = self.activated_in(isa)
+        lanes = isa.lanes * 32 // emit.bits(dtype)
         with emit.loop(tile.row_block) as index:
             row = first_row + index
 
             def activate(column: Any) -> None:
-                total = self._end(emit.load(y, "float32", 1, row, column), residual, residual_scale, row, column)
-                emit.store(y, emit.cast(self.output_dtype, total), row, column)
+                total = self._end(emit.load(y, dtype, 1, row, column), residual, residual_scale, row, column, dtype)
+                emit.store(y, total if dtype == self.output_dtype else emit.cast(self.output_dtype, total), row, column)
 
             if not self._partial(tile):
                 first, column = self._column(panel, 0, tile)
-                emit.together(tile.panel, isa.lanes, lambda at: activate(first + column + at), isa)
+                emit.together(tile.panel, lanes, lambda at: activate(first + column + at), isa)
                 return
-            for vector in range(tile.panel // isa.lanes):
-                first, column = self._column(panel, vector * isa.lanes, tile)
-                emit.within(self.width // self.blocks, column, isa.lanes, True, partial(_shifted, activate, first + column))
+            for vector in range(tile.panel // lanes):
+                first, column = self._column(panel, vector * lanes, tile)
+                emit.within(self.width // self.blocks, column, lanes, True, partial(_shifted, activate, first + column))
 
-    def _end(self, total: Any, residual: Any, residual_scale: Any, row: Any, column: Any) -> Any:
-        """The activation, then the residual."""
-        total = emit.activate(self.activation, total, self.output_dtype)
+    def _end(self, total: Any, residual: Any, residual_scale: Any, row: Any, column: Any, dtype: str = "float32") -> Any:
+        """The activation, then the residual, of a sum of type `dtype`."""
+        total = emit.activate(self.activation, total, self.output_dtype, dtype)
         if residual is None:
             return total
         added = residual[row, column]

@@ -37,6 +37,10 @@ class LinearFp16(fp32.Linear):
     def lanes(self, isa: Isa) -> int:
         return half_lanes(isa)
 
+    def activated_in(self, isa: Isa) -> str:
+        in_half = isa.half and self.written == "float16" and self.activation in emit.IN_HALF and not self.residual
+        return "float16" if in_half else "float32"
+
     def bits(self, isa: Isa) -> int:
         return 16 if isa.half else 32
 

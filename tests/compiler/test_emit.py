@@ -15,16 +15,16 @@ NEAR = np.linspace(-9, 9, 1801).astype(np.float32)
 
 
 def applied(function, x):
-    """`function` of a kernel, to each number; as many as whole vectors and a rest of them take."""
-    count = len(x) // ISA.lanes * ISA.lanes
+    """`function` of a kernel, to each number, in the type of x; as many as whole vectors and a rest of them take."""
+    count, dtype = len(x) // ISA.lanes * ISA.lanes, str(x.dtype)
 
     def body(source, target):
         with emit.tasks(1):
             emit.together(count, ISA.lanes, lambda at: emit.store(target, function(source[at]), at), ISA)
 
-    kernel = emit.kernel("kernel", [("source", (count,), "float32"), ("target", (count,), "float32")], body)
+    kernel = emit.kernel("kernel", [("source", (count,), dtype), ("target", (count,), dtype)], body)
     module = tvm.compile(kernel.tir, target=tvm.target.Target(ISA.target()))
-    result = tvm.runtime.tensor(np.full(count, np.nan, np.float32))
+    result = tvm.runtime.tensor(np.full(count, np.nan, x.dtype))
     module["kernel"](tvm.runtime.tensor(x[:count]), result)
     return x[:count].astype(np.float64), result.numpy()
 
@@ -48,6 +48,22 @@ def test_gelu_for_float16_is_a_fraction_of_its_last_digit_off():
     x, found = applied(lambda x: emit.activate("gelu", x, "float16"), np.linspace(-30, 30, 1601).astype(np.float32))
     exact = x.astype(np.float64) * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2
     assert (np.abs(found - exact) <= 1e-6 + 3.3e-5 * np.abs(x)).all()
+
+
+def test_exp_below_zero_in_half_is_half_a_digit_of_one_off():
+    scores = np.concatenate([np.linspace(-30, 0, 2385), [2 * emit.LOWEST_HALF] * 15])
+    x, found = applied(emit.exp_below_zero_half, scores.astype(np.float16))
+    np.testing.assert_allclose(found, np.exp(x), rtol=0, atol=7e-4)
+    assert not found[x < -10.4].any()
+
+
+def test_gelu_in_half_is_about_a_rounding_off():
+    x, found = applied(
+        lambda x: emit.activate("gelu", x, "float16", "float16"), np.linspace(-300, 300, 60001).astype(np.float16)
+    )
+    exact = x * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2
+    assert (np.abs(found - exact) <= 1e-3 + 5e-4 * np.abs(exact)).all()
+    assert not found[x < -12].any()
 
 
 @pytest.mark.parametrize(("rows", "width"), [(1, 5), (2, 6), (4, 10), (8, 24), (8, 3)])
