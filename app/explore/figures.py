@@ -70,7 +70,9 @@ def front_figure(picture: Picture, *, dark: bool = False) -> go.Figure:
         height=HEIGHT_PX,
         margin={"l": 8, "r": 12, "t": 56, "b": 8},
         legend={"orientation": "h", "x": 0, "y": 1.05, "yanchor": "bottom", "title_text": ""},
-        font={"color": ink.text}, hovermode="closest", dragmode="select", clickmode="event+select",
+        font={"color": ink.text}, hovermode="closest", clickmode="event+select",
+        # Streamlit gives clicks away where dragging selects: a box over a density asks for its trials, a click on one of few for its details.
+        dragmode="select" if picture.cells else "zoom",
         xaxis={"title": {"text": "Latency (ms), median"}, "range": [low_ms, high_ms], "anchor": "y2" if rows else "y", **grid},
         yaxis={
             "title": {"text": f"Accuracy ({picture.metric})" if picture.metric != "accuracy" else "Accuracy"},

@@ -28,7 +28,7 @@ from data.explore import (
 )
 from data.store import Store
 
-FRONT_KEY, LINES_KEY = "explore_front", "explore_lines"
+DENSITY_KEY, FRONT_KEY, LINES_KEY = "explore_density", "explore_front", "explore_lines"
 CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["lasso2d"],
@@ -104,14 +104,18 @@ def front_chart(
     )
     st.plotly_chart(
         front_figure(picture, dark=dark()),
-        key=FRONT_KEY,
-        on_select=_picked_on_front,
+        key=FRONT_KEY if few is not None else DENSITY_KEY,
+        on_select=_picked_on_front if few is not None else _boxed,
         selection_mode=("points", "box"),
         config=CONFIG,
         alt=f"Accuracy against latency in milliseconds: {drawn}, and a Pareto front of {wording.plural(len(front), 'trial')}.",
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        note = "Drag a box to look closer: few enough trials are drawn one by one. Click a mark for its details."
+        note = (
+            "Click a mark for its details."
+            if few is not None
+            else "Drag a box to look closer: few enough trials are drawn one by one."
+        )
         nothing = "No trial in this window has an accuracy; the table says why of each."
         st.caption(f"Drawn: {drawn}. {note}" if cells or few else nothing, width="stretch")
         if zoomed() and st.button("Whole picture", icon=":material/zoom_out_map:"):
@@ -137,14 +141,24 @@ def zoomed() -> tuple[Range, Range] | None:
     return ((low_ms, high_ms), (low, high)) if low_ms < high_ms and low < high else None
 
 
+def _boxed() -> None:
+    _zoom(st.session_state[DENSITY_KEY]["selection"])
+
+
 def _picked_on_front() -> None:
     picked = st.session_state[FRONT_KEY]["selection"]
+    if not _zoom(picked):
+        _picked(picked)
+
+
+def _zoom(picked: dict) -> bool:
+    """Put a box that was drawn into the URL; False where none was."""
     for box in picked.get("box") or []:
         if box.get("xref", "x") == "x" and box.get("yref", "y") == "y":
             (x, y) = sorted(map(float, box["x"])), sorted(map(float, box["y"]))
             st.query_params["zoom"] = ",".join(f"{each:.5g}" for each in (*x, *y))
-            return
-    _picked(picked)
+            return True
+    return False
 
 
 def _picked_on_lines() -> None:

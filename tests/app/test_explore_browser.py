@@ -10,6 +10,7 @@ from data.store import open_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 MANY = "20261121-097000-many"
+DENSE = "20261121-098000-dense"
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,7 @@ def site(tmp_path_factory):
         with open_store() as store:
             for story in (stories.done, stories.too_slow, stories.failed, stories.many):
                 story(store)
+            stories.many(store, DENSE, 2000)
         with served_page(home) as url:
             yield url
 
@@ -34,7 +36,7 @@ def browser(site):
 
 def test_a_box_looks_closer_and_the_url_keeps_it(site, browser):
     with tab(browser, timeout_s=60) as page:
-        page.goto(f"{site}/explore?task=stsb")
+        page.goto(f"{site}/explore?task=stsb&runs={DENSE}")
         settle(page)
         box = page.locator(".draglayer .nsewdrag").first.bounding_box()
         page.mouse.move(box["x"] + 0.15 * box["width"], box["y"] + 0.2 * box["height"])
@@ -44,6 +46,31 @@ def test_a_box_looks_closer_and_the_url_keeps_it(site, browser):
         page.wait_for_url(re.compile("zoom="))
         page.get_by_role("button", name="Whole picture").click()
         page.wait_for_url(lambda url: "zoom=" not in url)
+
+
+def test_a_click_on_a_mark_tells_of_its_trial(site, browser):
+    with tab(browser, timeout_s=60) as page:
+        page.goto(f"{site}/explore?task=stsb&runs={MANY}")
+        settle(page)
+        mark = page.evaluate(MARK_ON_FRONT)
+        page.mouse.move(mark["x"] - 2, mark["y"] - 2)
+        page.mouse.move(mark["x"], mark["y"], steps=3)
+        page.locator(".hoverlayer .hovertext").first.wait_for()
+        trial = page.evaluate(
+            "document.querySelector('.js-plotly-plot')._hoverdata[0].customdata[1]"
+        )  # of several marks, the uppermost
+        page.mouse.down()
+        page.mouse.up()
+        page.get_by_text(f"Trial {trial} of {MANY}").wait_for()
+        page.wait_for_url(re.compile(f"trial={MANY}(/|%2F){trial}"))
+
+
+# Where the first mark of the front is drawn.
+MARK_ON_FRONT = """() => {
+    const plot = document.querySelector('.js-plotly-plot'), {left, top} = plot.getBoundingClientRect()
+    const {xaxis, yaxis} = plot._fullLayout, trace = plot._fullData.find(each => each.name === 'On the front')
+    return {x: left + xaxis._offset + xaxis.d2p(trace.x[0]), y: top + yaxis._offset + yaxis.d2p(trace.y[0])}
+}"""
 
 
 def test_a_slider_changes_the_architecture_at_once(site, browser):
