@@ -98,6 +98,15 @@ def evaluate(task: Task, predictions: "NDArray", labels: "Sequence[float] | None
     return score(task.metric, labels if labels is not None else task.dev["label"], answers)
 
 
+def chance(task: Task, labels: "Sequence[float]") -> dict[str, float]:
+    """What one and the same answer to every row can reach, in each metric."""
+    import numpy as np
+
+    answers = [np.full(len(labels), each) for each in range(len(task.label_names))] or [np.zeros(len(labels))]
+    scores = [evaluate(task, each, labels) for each in answers]
+    return {name: max(each[name] for each in scores) for name in scores[0]}
+
+
 def make_split(
     text_a: Sequence[str], text_b: Sequence[str] | None, label: Sequence[Any], regression: bool = False
 ) -> "Dataset":

@@ -21,7 +21,7 @@ from engine.teacher import load_teacher
 from engine.training import Examples
 from engine.transfer import Transfer
 from engine.trunk import Distiller
-from engine.tuned_teacher import tuned_teacher
+from engine.tuned_teacher import check_teacher, tuned_teacher
 
 BODY_LOSSES = {"hidden", "attention"}  # the losses of a body's distillation; "logits" belongs to the fine-tuning
 
@@ -90,12 +90,13 @@ class Ground:
         as the teacher's training takes longer than a candidate's early one. The outputs are kept for all later candidates.
 
         Raises:
-            Cancelled, TrainingError: see `engine.training.train`.
+            Cancelled, TrainingError: see `engine.training.train`; or the teacher is no better than chance.
         """
         if "logits" not in self.settings.losses or stage == "early":
             return examples
-        outputs = tuned_teacher(self.teacher, self.problem, self.settings.seed, progress, should_stop).outputs
-        return replace(examples, teacher_outputs=outputs)
+        tuned = tuned_teacher(self.teacher, self.problem, self.settings.seed, progress, should_stop)
+        check_teacher(tuned, self.problem, self.settings.teacher)
+        return replace(examples, teacher_outputs=tuned.outputs)
 
 
 @lru_cache(maxsize=2)

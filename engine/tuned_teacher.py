@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.quiet import ShouldStop
+from data.errors import TrainingError
 from data.home import subfolder
+from data.tasks import chance, evaluate
 from engine.checkpoint import only_one, save_text, save_weights
 from engine.encoder import Encoder
 from engine.pace import Progress
@@ -51,6 +53,21 @@ def tuned_teacher(
             _train(teacher, problem, Recipe(epochs, seed, TEACHER_LEARNING_RATE), folder, told, should_stop)
     kept = json.loads(report.read_text(encoding="utf-8"))
     return TunedTeacher(kept["metrics"], load_file(str(folder / "outputs.safetensors"))["outputs"], kept["seconds"])
+
+
+def check_teacher(tuned: TunedTeacher, problem: Problem, name: str) -> None:
+    """
+    Raises:
+        TrainingError: nothing can be learnt from it: on the rows it was trained on it is no better in any metric than one and the same answer.
+    """
+    labels = problem.split("final").examples.labels.tolist()
+    least, reached = chance(problem.task, labels), evaluate(problem.task, tuned.outputs.numpy(), labels)
+    if all(reached[metric] <= score for metric, score in least.items()):
+        metric, score = next(iter(least.items()))
+        raise TrainingError(
+            f"teacher {name}, fine-tuned on {problem.task.name}, has {metric} {reached[metric]:.3f} on its training rows, no better than one "
+            f"answer for all ({score:.3f}); take another teacher, check the labels, or leave logits out of the losses"
+        )
 
 
 def kept_teacher(

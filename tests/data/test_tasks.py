@@ -11,7 +11,7 @@ from needs import absent
 
 from data.errors import TaskError
 from data.metrics import score
-from data.tasks import evaluate, load_task, task_names
+from data.tasks import Task, chance, evaluate, load_task, make_split, task_names
 
 GLUE_SIZES = {"cola": (8551, 1043), "mrpc": (3668, 408), "rte": (2490, 277), "sst2": (67349, 872), "stsb": (5749, 1500)}
 
@@ -171,3 +171,15 @@ def test_regression_takes_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     task = load_task("stsb")
     assert evaluate(task, np.array([[0.9], [0.1]]))["pearson"] == pytest.approx(1.0)
     assert evaluate(task, np.array([0.9, 0.1, 0.5]), labels=[0.1, 0.9, 0.5])["pearson"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "metric", "labels", "reached"),
+    [
+        ("classification", ("no", "yes"), "f1", [1, 1, 0, 1], {"f1": 6 / 7, "accuracy": 3 / 4}),
+        ("regression", (), "pearson", [0.1, 0.5, 0.9], {"pearson": 0.0, "spearman": 0.0}),
+    ],
+)
+def test_chance_is_the_best_of_one_answer_for_all(kind, names, metric, labels, reached) -> None:
+    split = make_split(["a"] * len(labels), None, labels, kind == "regression")
+    assert chance(Task("t", kind, 1, names, metric, split, split), labels) == pytest.approx(reached)

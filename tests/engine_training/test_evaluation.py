@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from tiny import PAIRS, TINY, write_model
 
 from compiler.quiet import never
+from data.errors import TrainingError
 from data.tasks import Task, make_split
 from engine.candidates import CandidateResult, evaluate_candidate, spread, training_facts
 from engine.ground import ground_of
@@ -121,3 +122,14 @@ def test_the_teacher_is_tuned_once_and_scored(settings: Settings, monkeypatch: p
     assert list(first.metrics) == ["pearson", "spearman"]
     assert torch.equal(first.outputs, again.outputs)
     assert first.outputs.shape == (len(PAIRS), 1)
+
+
+def test_a_teacher_worse_than_chance_is_told_and_teaches_nobody(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.tuned_teacher.predict", lambda _encoder, rows, *_: torch.zeros(len(rows), 1))
+    says = r"has pearson 0\.000 on its training rows, no better than one answer for all \(0\.000\); take another teacher"
+    with pytest.raises(TrainingError, match=says):
+        _evaluated(settings, "final", tmp_path / "work")
+    without = replace(settings, losses=("hidden", "attention"))
+    assert _evaluated(without, "final", tmp_path / "work").metrics
