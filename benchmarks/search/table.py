@@ -153,15 +153,15 @@ def add_latencies(table: Table, path: Path, log: Log) -> None:
         with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as scratch:
             for number, each in enumerate(group, first):
                 log(f"compiling {each}", number / len(missing))
-                _build(each, table.settings, Path(scratch) / str(each))
+                build_untrained(each, table.settings, Path(scratch) / str(each))
             for number, each in enumerate(group, first):
                 log(f"measuring {each}", number / len(missing))
-                latency = _measured(Path(scratch) / str(each), table.settings)
+                latency = measure_built(Path(scratch) / str(each), table.settings)
                 table.latencies[str(each)] = (latency.median_ms, latency.p10_ms, latency.p90_ms)
         table.keep(path)
 
 
-def _build(architecture: Architecture, settings: Settings, folder: Path) -> None:
+def build_untrained(architecture: Architecture, settings: Settings, folder: Path) -> None:
     from compiler.build import build
     from compiler.workers import warm_up
     from engine.candidates import export_candidate
@@ -171,7 +171,7 @@ def _build(architecture: Architecture, settings: Settings, folder: Path) -> None
         build(export_candidate(architecture, settings, None, Path(exported)), folder)
 
 
-def _measured(folder: Path, settings: Settings) -> "Latency":
+def measure_built(folder: Path, settings: Settings) -> "Latency":
     from compiler.measure import measure
 
     return measure(folder, settings.device, settings.threads, runs=RUNS)

@@ -125,8 +125,8 @@ def test_accuracies_and_latencies_are_gone_on_with_where_they_were(table, tmp_pa
 
     monkeypatch.setattr("engine.supernet.accuracies", accuracies)
     monkeypatch.setattr("engine.ground.ground_of", lambda settings: None)
-    monkeypatch.setattr("benchmarks.search.table._build", lambda each, settings, folder: built.append(str(each)))
-    monkeypatch.setattr("benchmarks.search.table._measured", lambda folder, settings: MEASURED)
+    monkeypatch.setattr("benchmarks.search.table.build_untrained", lambda each, settings, folder: built.append(str(each)))
+    monkeypatch.setattr("benchmarks.search.table.measure_built", lambda folder, settings: MEASURED)
     names = [str(each) for each in architectures(table.space)]
     for name in names[::2]:
         del table.latencies[name]

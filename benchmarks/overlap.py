@@ -1,0 +1,184 @@
+"""What compiling and measuring add to a search's wall time: `python -m benchmarks.overlap --task stsb [--trials 20] [--device NAME] [--json FILE]`.
+
+A search is carried out twice with the same seed, each time in a state folder of its own with nothing kept from before, up to its last trial: as
+it is; and with compilation and measurement answered at once, from the first's latencies. CANAO (section 3.3) hides the two behind training.
+Then each architecture of the first is measured once more, with nothing else running, and held against what its search measured.
+
+Training must be real for this to mean anything: one core trains while another compiles. On a machine with one core nothing is hidden.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.terminal import Progress, table
+from benchmarks import machine
+from data.errors import MeasureError, PocketformerError, exit_status_of
+from data.home import subfolder
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from jobs.work import Job, Work
+
+LATENCY_MS = 1000.0  # all candidates are within it: one that is over is trained the less, the sooner that is known
+MOST_ADDED, MOST_APART = 0.05, 0.03
+OVER = "the search is over"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default=Settings().task)
+    parser.add_argument("--device", default=Settings.device)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--distil-tokens", type=int, default=Settings.distil_tokens)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--arm", type=Path, help=argparse.SUPPRESS
+    )  # the folder of one of the two searches, which a process of its own does
+    options = parser.parse_args()
+    sys.exit(exit_status_of("overlap", lambda: _search(options) if options.arm else run(options)))
+
+
+def run(options: argparse.Namespace) -> None:
+    """
+    Raises:
+        PocketformerError: a search did not come to its end.
+    """
+    progress = Progress()
+    with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as scratch:
+        whole, answered = Path(scratch) / "whole", Path(scratch) / "answered"
+        progress.log("the search as it is")
+        first = _arm(whole, options, {})
+        progress.log(f"{first['seconds']:.0f} s; the same, with latencies that are known")
+        second = _arm(answered, options, first["latencies"])
+        progress.log(f"{second['seconds']:.0f} s; measuring again")
+        again = _measured_again(whole, options, first["latencies"]) if options.device == Settings.device else {}
+    progress.close()
+    apart = {name: first["latencies"][name]["latency_ms"] / again[name] - 1 for name in again}
+    report = {
+        **machine.facts(("torch", "apache-tvm")),
+        **{name: getattr(options, name) for name in ("task", "device", "trials", "seed", "distil_tokens")},
+        "seconds": first["seconds"],
+        "seconds_without": second["seconds"],
+        "added": first["seconds"] / second["seconds"] - 1,
+        "same_trials": first["trials"] == second["trials"],
+        "apart": apart,
+    }
+    machine.keep(report, options.json)
+    print(render(report))
+
+
+def render(report: Mapping[str, Any]) -> str:
+    sizes = sorted(abs(each) for each in report["apart"].values())
+    rows = [
+        ("with compiling and measuring", f"{report['seconds']:.0f} s", ""),
+        ("without", f"{report['seconds_without']:.0f} s", ""),
+        ("added", f"{report['added']:.1%}", f"at most {MOST_ADDED:.0%}"),
+        ("the same trials", "yes" if report["same_trials"] else "no", "yes"),
+    ]
+    if sizes:
+        within = sum(each <= MOST_APART for each in sizes)
+        rows += [
+            ("latency in the search against idle", f"median {statistics.median(sizes):.1%}, most {sizes[-1]:.1%} apart", ""),
+            (f"within {MOST_APART:.0%}", f"{within} of {len(sizes)}", "all"),
+        ]
+    return table((f"{report['trials']} trials of {report['task']} on {report['device']}", "", "asked"), rows)
+
+
+def _arm(home: Path, options: argparse.Namespace, latencies: Mapping[str, Any]) -> dict[str, Any]:
+    home.mkdir()
+    (home / "latencies.json").write_text(json.dumps(latencies))
+    words = [
+        f"--{name.replace('_', '-')}={getattr(options, name)}" for name in ("task", "device", "trials", "seed", "distil_tokens")
+    ]
+    command = [sys.executable, "-m", "benchmarks.overlap", *words, "--arm", str(home)]
+    done = subprocess.run(command, env={**os.environ, "POCKETFORMER_HOME": str(home)})
+    if done.returncode:
+        raise PocketformerError(f"a search ended with status {done.returncode}")
+    found: dict[str, Any] = json.loads((home / "found.json").read_text())
+    return found
+
+
+def _search(options: argparse.Namespace) -> None:
+    """One of the two searches, up to its last trial."""
+    from data.store import open_store
+    from jobs.driver import start_run
+    from jobs.local import run_local
+    from jobs.work import WORK
+
+    known = json.loads((options.arm / "latencies.json").read_text())
+    work: dict[str, Work] = {**WORK, "final_train": _over, **({"compile": _nothing, "measure": _from(known)} if known else {})}
+    names = ("task", "device", "trials", "seed", "distil_tokens")
+    settings = Settings(**{name: getattr(options, name) for name in names}, latency_ms=LATENCY_MS)
+    began = time.monotonic()
+    with open_store() as store:
+        run_id = start_run(store, settings)
+        ended = run_local(store, run_id, work=work)
+        seconds, trials = time.monotonic() - began, store.trials(run_id)
+    if OVER not in (ended.error or ""):
+        raise PocketformerError(f"the search failed: {ended.error}")
+    latencies = {
+        each.architecture: {
+            "latency_ms": each.latency_ms,
+            "p10_ms": each.latency_p10_ms,
+            "p90_ms": each.latency_p90_ms,
+            "source": "measured",
+        }
+        for each in trials
+        if each.latency_ms is not None
+    }
+    found = {"seconds": seconds, "latencies": latencies, "trials": [each.architecture for each in trials]}
+    (options.arm / "found.json").write_text(json.dumps(found))
+
+
+def _over(job: "Job") -> dict[str, Any]:
+    """The final training is not timed: the run ends here."""
+    raise PocketformerError(OVER)
+
+
+def _nothing(job: "Job") -> dict[str, Any]:
+    return {}
+
+
+def _from(latencies: Mapping[str, Any]) -> "Work":
+    def measured(job: "Job") -> dict[str, Any]:
+        name = str(job.architecture)
+        if name not in latencies:
+            raise MeasureError(f"the first search did not try {name}")
+        return dict(latencies[name])
+
+    return measured
+
+
+def _measured_again(home: Path, options: argparse.Namespace, latencies: Mapping[str, Any]) -> dict[str, float]:
+    """Median milliseconds by architecture; its kernels are the first search's."""
+    from benchmarks.search.table import build_untrained, measure_built
+    from engine.architecture import architecture_of
+
+    settings, found = Settings(task=options.task), {}
+    before = os.environ.get("POCKETFORMER_HOME")
+    os.environ["POCKETFORMER_HOME"] = str(home)
+    try:
+        for name in latencies:
+            folder = home / "again" / name
+            build_untrained(architecture_of(name), settings, folder)
+            found[name] = measure_built(folder, settings).median_ms
+    finally:
+        if before is None:
+            del os.environ["POCKETFORMER_HOME"]
+        else:
+            os.environ["POCKETFORMER_HOME"] = before
+    return found
+
+
+if __name__ == "__main__":
+    main()
