@@ -1,14 +1,12 @@
-"""The page in a browser, for commands that drive it: a server on a free port of the loopback interface, and a tab of Debian's chromium."""
+"""The page in a browser, for commands and tests that drive it: servers on free ports of the loopback interface, Debian's chromium, its tabs."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from compiler.process import PROJECT, module_command, module_environment
 from data.errors import PocketformerError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -26,11 +24,66 @@ ARGUMENTS = (
     "--disable-gpu",
     "--no-first-run",
     "--disable-background-networking",
+    "--disable-component-update",
     "--disable-sync",
 )
 WIDE, NARROW = (1280, 900), (390, 844)
 START_S = 300.0
+END_S = 60.0
 PATIENCE_S = 180.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def page_command(port: int) -> list[str]:
+    """The page's server alone."""
+    return module_command("streamlit", "run", str(PROJECT / "app" / "main.py"), "--server.port", str(port))
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], url: str, log: Path, environment: Mapping[str, str], start_s: float = START_S
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A server whose `url` answers, ended with the block.
+
+    Raises:
+        PocketformerError: it does not come up.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, cwd=PROJECT, env={**module_environment(), **environment}, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(url, server, log, start_s)
+        yield server
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(END_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path, timeout_s: float = START_S) -> None:
+    """
+    Raises:
+        PocketformerError: the server has ended, or `url` does not answer in time; with the end of its log.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise PocketformerError(f"{url} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 @contextmanager
@@ -40,78 +93,90 @@ def served(home: Path, *, workers: bool = True) -> Iterator[str]:
     Raises:
         PocketformerError: it does not come up.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = home / "serve.log"
-    environment = {**module_environment(), "POCKETFORMER_HOME": str(home)}
-    page = ["streamlit", "run", str(PROJECT / "app" / "main.py"), "--server.port", str(port)]
-    command = module_command("app.cli", "serve", "--port", str(port)) if workers else module_command(*page)
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    port = free_port()
+    command = module_command("app.cli", "serve", "--port", str(port)) if workers else page_command(port)
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, f"{url}/_stcore/health", home / "serve.log", {"POCKETFORMER_HOME": str(home)}):
+        yield url
+
+
+def missing_parts() -> list[str]:
+    """What driving the page takes and this machine lacks."""
+    missing = [] if Path(CHROMIUM).exists() else [CHROMIUM]
     try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
-        yield f"http://127.0.0.1:{port}"
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        missing.append("the Python package playwright")
+    return missing
+
+
+@contextmanager
+def chromium() -> "Iterator[Browser]":
+    """
+    Raises:
+        PocketformerError: no chromium, or no playwright.
+    """
+    if missing := missing_parts():
+        raise PocketformerError(
+            f"no {' and no '.join(missing)}; Debian's package is chromium, and `make lint` installs playwright"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def tab(
+    browser: "Browser", *, size: tuple[int, int] = WIDE, dark: bool = False, timeout_s: float = PATIENCE_S
+) -> "Iterator[Page]":
+    """A fresh tab with cookies of its own, closed with the block.
+
+    Raises:
+        PocketformerError: at the end, an error in the page's console.
+    """
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", reduced_motion="reduce",
+        accept_downloads=True,
+    )  # fmt: skip
+    context.set_default_timeout(timeout_s * 1000)
+    errors: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(f"{message.text} {message.location}") if is_error(message) else None)
+    try:
+        yield page
     finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        context.close()
+    if errors:
+        raise PocketformerError(f"errors in the browser's console: {'; '.join(errors)[:1000]}")
 
 
 @contextmanager
 def browser_tab(*, size: tuple[int, int] = WIDE, dark: bool = False) -> "Iterator[Page]":
-    """A fresh tab, closed with the block.
+    """A tab of a browser of its own.
 
     Raises:
-        PocketformerError: no chromium, or no playwright; or, at the end, an error in the browser's console.
+        PocketformerError: no chromium, or no playwright; or, at the end, an error in the page's console.
     """
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise PocketformerError("the Python package playwright is missing; `make lint` installs it") from error
-    if not os.path.exists(CHROMIUM):
-        raise PocketformerError(f"there is no {CHROMIUM}; install the package chromium")
-    errors: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        try:
-            context = browser.new_context(
-                viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", accept_downloads=True,
-                reduced_motion="reduce",
-            )  # fmt: skip
-            context.set_default_timeout(PATIENCE_S * 1000)
-            page = context.new_page()
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
-            yield page
-        finally:
-            browser.close()
-    if errors:
-        raise PocketformerError(f"errors in the browser's console: {'; '.join(errors)[:500]}")
+    with chromium() as browser, tab(browser, size=size, dark=dark) as page:
+        yield page
+
+
+def is_error(message: "ConsoleMessage") -> bool:
+    """Whether a console message is an error of ours: Streamlit itself looks for its server below each page's address first."""
+    return message.type == "error" and "/_stcore/" not in message.location.get("url", "")
 
 
 def settled(page: "Page") -> None:
-    """Wait until the page has been drawn: no script runs, and every chart is there."""
+    """Wait until the page has been drawn: Streamlit has no script running and every chart is there."""
     page.locator("[data-testid='stApp']").wait_for()
     page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
     page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_function(
         "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"
     )
-
-
-def _is_error(message: "ConsoleMessage") -> bool:
-    """Streamlit looks for its own server below each page's address first: that is no error of ours."""
-    return message.type == "error" and "/_stcore/" not in message.location.get("url", "")
-
-
-def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    print(log.read_text(errors="replace")[-2000:], file=sys.stderr)
-    raise PocketformerError(f"{url} does not answer")

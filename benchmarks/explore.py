@@ -9,13 +9,12 @@ chromium and `make peers`. The trials, written once, stay in `--folder`.
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +22,14 @@ import psutil
 
 from app.terminal import Progress, table
 from benchmarks import machine
+from benchmarks.browsing import chromium, free_port, missing_parts, page_command, serving
 from data.errors import UsageError, exit_status_of
 from data.home import subfolder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = "/usr/bin/chromium"
 RUNS = 20
-START_S = 120.0
 PAGE_S = 180.0
 FILTER = "layers=3&layers=4"
 DRAWN = "document.querySelector('.js-plotly-plot .main-svg') !== null"
@@ -62,14 +59,12 @@ def run(options: argparse.Namespace) -> None:
     _fill(home, study, options.trials, progress)
     if options.fill_only:
         return
-    from playwright.sync_api import sync_playwright
-
     with ExitStack() as stack:
-        ours, our_process = stack.enter_context(_served(_our_command, {"POCKETFORMER_HOME": str(home)}, "/_stcore/health"))
-        theirs, their_process = stack.enter_context(_served(lambda port: _their_command(study, port), {}, "/"))
-        playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"])
-        stack.callback(browser.close)
+        settings = {"POCKETFORMER_HOME": str(home)}
+        ours, our_process = stack.enter_context(_served(page_command, settings, "/_stcore/health", folder / "ours.log"))
+        command = partial(_their_command, study)
+        theirs, their_process = stack.enter_context(_served(command, {}, "/", folder / "theirs.log"))
+        browser = stack.enter_context(chromium())
 
         def timed(url: str, done: Callable[["Page"], None]) -> float:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -113,14 +108,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check() -> None:
-    missing = [] if Path(CHROMIUM).exists() else ["chromium (Debian's package)"]
-    for name, package in (("playwright", "playwright"), ("optuna_dashboard", "optuna-dashboard")):
-        try:
-            __import__(name)
-        except ImportError:
-            missing.append(f"the Python package {package}")
+    missing = missing_parts()
+    if find_spec("optuna_dashboard") is None:
+        missing.append("the Python package optuna-dashboard")
     if missing:
-        raise UsageError(f"missing: {', '.join(missing)}; `make peers` installs the packages")
+        raise UsageError(f"missing: {', '.join(missing)}; `make peers` installs the packages, and Debian has chromium")
 
 
 def _fill(home: Path, study: Path, trials: int, progress: Progress) -> None:
@@ -185,10 +177,6 @@ def _write_study(path: Path, candidates: Iterator[Any]) -> None:
     assert len(found) == len(trials), "Optuna does not read the trials that were written"
 
 
-def _our_command(port: int) -> list[str]:
-    return [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
-
-
 def _their_command(study: Path, port: int) -> list[str]:
     script = Path(sys.executable).with_name("optuna-dashboard")
     return [str(script), f"sqlite:///{study}", "--host", "127.0.0.1", "--port", str(port)]
@@ -196,30 +184,13 @@ def _their_command(study: Path, port: int) -> list[str]:
 
 @contextmanager
 def _served(
-    command: Callable[[int], list[str]], environment: dict[str, str], health: str
+    command: Callable[[int], list[str]], environment: dict[str, str], health: str, log: Path
 ) -> Iterator[tuple[str, psutil.Process]]:
     """A server on a free port of the loopback interface, up: its address and process."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    process = subprocess.Popen(command(port), cwd=ROOT, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_S
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{health}", timeout=5):
-                    break
-            except (urllib.error.URLError, OSError):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise UsageError(f"{command(port)[0]} does not start") from None
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with serving(command(port), f"{url}{health}", log, environment) as server:
+        yield url, psutil.Process(server.pid)
 
 
 def _chart_of_ours(page: "Page") -> None:

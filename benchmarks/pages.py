@@ -9,20 +9,19 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.navigation import Entry, entries
+from benchmarks.browsing import chromium, free_port, page_command, serving
 from benchmarks.machine import facts, keep
 from benchmarks.many_trials import fill
 from data.store import Store, open_store
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 START_S, ANSWER_S = 120.0, 60.0
 RUNS, TRIALS = 2, 600
 HOME_S, PAGE_S, UPDATE_S, MEMORY_GB = 1.5, 2.5, 2.0, 1.0  # what is asked
@@ -62,18 +59,17 @@ def main() -> int:
 
 def measure(rounds: int, tabs: int, updates: int) -> dict[str, Any]:
     """The whole report, on a state folder of its own."""
-    from playwright.sync_api import sync_playwright
-
     with tempfile.TemporaryDirectory() as folder:
         os.environ["POCKETFORMER_HOME"] = folder
         with store_served(Path(folder)), open_store() as store:
             fill(store, TRIALS, RUNS)
             run_id = store.runs(limit=1)[0].run_id
-            with page_served(Path(folder)) as (url, process), sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+            port = free_port()
+            url, home = f"http://127.0.0.1:{port}", {"POCKETFORMER_HOME": folder}
+            page = serving(page_command(port), f"{url}/_stcore/health", Path(folder) / "web.log", home)
+            with page as process, chromium() as browser:
                 pages = {entry.name: opened(browser, url, entry, run_id, 1 + rounds) for entry in entries()}
                 watched = watch(browser, f"{url}/run?run={run_id}", store, run_id, tabs, updates)
-                browser.close()
                 memory_gb = resident_gb(process.pid)
     return {
         "machine": facts(("streamlit", "plotly", "duckdb", "playwright")),
@@ -147,28 +143,6 @@ def store_served(folder: Path) -> Iterator[None]:
     try:
         _wait(lambda: (folder / "store.json").exists(), "the store's server")
         yield
-    finally:
-        _end(server)
-
-
-@contextmanager
-def page_served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
-    with (folder / "web.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
-            return True
-        return False
-
-    try:
-        _wait(answers, "the page's server")
-        yield url, server
     finally:
         _end(server)
 

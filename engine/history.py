@@ -84,7 +84,8 @@ class History:
         return float((self._latencies[nearest] / sizes[nearest, 2]).min()) * ours[2]
 
     def _bound(self, architecture: Architecture, limit_ms: float) -> Outcome | None:
-        """`engine.space.at_least_as_large`, against all that were too slow at once."""
+        """The slowest of those that were too slow and in no dimension larger, whatever the order of their layers: as fast as that it cannot be.
+        Multiply-accumulates are compared too, as a hidden size below the embedding's costs a projection."""
         import numpy as np
 
         count, layers = len(self._rows), architecture.layers

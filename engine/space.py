@@ -177,20 +177,6 @@ def phase_one_trials(trials: int, share: float) -> int:
     return max(1, int(trials * share))
 
 
-def at_least_as_large(candidate: Architecture, other: Architecture) -> bool:
-    """Whether `candidate` cannot be faster than `other`: no dimension is smaller, whatever the order of the layers.
-
-    The multiply-accumulates are compared too, as a hidden size below the embedding's costs a projection.
-    """
-    ours, theirs = (sorted(each.ffn_sizes, reverse=True) for each in (candidate, other))
-    return (
-        len(ours) >= len(theirs)
-        and candidate.hidden_size >= other.hidden_size
-        and all(mine >= yours for mine, yours in zip(ours, theirs, strict=False))
-        and candidate.mult_adds() >= other.mult_adds()
-    )
-
-
 def _check_at_most(name: str, sizes: Sequence[int], largest: int, what: str) -> None:
     if sizes and max(sizes) > largest:
         raise UsageError(

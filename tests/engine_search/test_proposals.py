@@ -1,9 +1,12 @@
 """Which candidates get a trial: none twice, none that must be too slow, and the enumeration ends where the space does."""
 
+import pytest
+from worlds import at_least_as_large
+
 from engine.architecture import PRESETS, Architecture
 from engine.history import History, Tried
 from engine.proposals import LARGEST_RESAMPLING, next_proposal
-from engine.space import AT_ONCE, SearchSpace, at_least_as_large
+from engine.space import AT_ONCE, SearchSpace
 
 SPACE = SearchSpace.for_teacher(PRESETS["minilm-l6"])
 
@@ -99,6 +102,24 @@ def test_at_once_every_candidate_of_every_depth_is_found_once():
         assert str(proposal.architecture) not in seen
         seen.put(Tried(proposal.architecture, 1.0, reward=0.1))
     assert len(seen) == 2 * (2 + 8)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "other", "answer"),
+    [
+        ("L3-H384-A12-F768", "L3-H384-A12-F768", True),
+        ("L4-H384-A12-F768", "L3-H384-A12-F768", True),
+        ("L3-H384-A12-F1536,768,768", "L3-H384-A12-F768,768,1536", True),
+        ("L3-H384-A12-F1536,384,768", "L3-H384-A12-F768", False),
+        ("L4-H320-A10-F1536", "L3-H384-A12-F768", False),
+        # The wider one has no projection and a single small layer: fewer multiply-accumulates in all.
+        ("L1-H384-A12-F64", "L1-H320-A10-F64-E1024", False),
+    ],
+)
+def test_what_is_no_smaller_than_one_that_was_too_slow_cannot_fit(candidate, other, answer):
+    candidate, other = Architecture.parse(candidate), Architecture.parse(other)
+    assert at_least_as_large(candidate, other) is answer
+    assert History([Tried(other, 2.0, reward=0.0)]).may_fit(candidate, 1.0) is not answer
 
 
 def test_a_history_bounds_as_the_pairwise_comparison_does():

@@ -7,7 +7,7 @@ import pytest
 
 from data.errors import UsageError
 from engine.architecture import PRESETS, Architecture
-from engine.space import SearchSpace, at_least_as_large, phase_one_trials
+from engine.space import SearchSpace, phase_one_trials
 
 MINILM = SearchSpace.for_teacher(PRESETS["minilm-l6"])
 
@@ -76,22 +76,6 @@ def test_ascending_leaves_out_what_lies_above_the_unacceptable():
 def test_ascending_is_cheap_in_a_space_of_millions():
     space = SearchSpace.for_teacher(PRESETS["bert-base"])
     assert len(list(islice(space.ascending(2, 12, lambda architecture: True), 20))) == 20
-
-
-@pytest.mark.parametrize(
-    ("candidate", "other", "answer"),
-    [
-        ("L3-H384-A12-F768", "L3-H384-A12-F768", True),
-        ("L4-H384-A12-F768", "L3-H384-A12-F768", True),
-        ("L3-H384-A12-F1536,768,768", "L3-H384-A12-F768,768,1536", True),
-        ("L3-H384-A12-F1536,384,768", "L3-H384-A12-F768", False),
-        ("L4-H320-A10-F1536", "L3-H384-A12-F768", False),
-        # The wider one has no projection and a single small layer: fewer multiply-accumulates in all.
-        ("L1-H384-A12-F64", "L1-H320-A10-F64-E1024", False),
-    ],
-)
-def test_at_least_as_large(candidate, other, answer):
-    assert at_least_as_large(Architecture.parse(candidate), Architecture.parse(other)) is answer
 
 
 def test_share_of_phase_one():

@@ -26,6 +26,20 @@ TEACHER = PRESETS["minilm-l6"]
 COMPILED = 0.019  # how much more accurate than at the early stage a compiled model is; before it was compiled, 0.02
 
 
+def at_least_as_large(candidate: Architecture, other: Architecture) -> bool:
+    """Whether `candidate` cannot be faster than `other`: no dimension is smaller, whatever the order of the layers.
+
+    The multiply-accumulates are compared too, as a hidden size below the embedding's costs a projection.
+    """
+    ours, theirs = (sorted(each.ffn_sizes, reverse=True) for each in (candidate, other))
+    return (
+        len(ours) >= len(theirs)
+        and candidate.hidden_size >= other.hidden_size
+        and all(mine >= yours for mine, yours in zip(ours, theirs, strict=False))
+        and candidate.mult_adds() >= other.mult_adds()
+    )
+
+
 def latency_ms(architecture: Architecture) -> float:
     return 0.12 * architecture.layers + architecture.mult_adds() / 1e9 * 8.0
 
