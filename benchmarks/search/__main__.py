@@ -22,7 +22,7 @@ import numpy as np
 from app.terminal import Progress
 from app.terminal import table as text_table
 from benchmarks import machine
-from benchmarks.search.simulate import Trace, hypervolume, search, summary
+from benchmarks.search.simulate import Trace, hypervolume, one_thread, search, summary
 from benchmarks.search.table import (
     DEPTHS,
     FFN_SIZES,
@@ -137,7 +137,7 @@ def _traces(table: Table, limits_ms: Sequence[float], options: argparse.Namespac
                 asked.append((limit_ms, strategy, settings))
     found: dict[float, dict[str, list[Trace]]] = {limit_ms: {} for limit_ms in limits_ms}
     progress, context = Progress(), multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
-    several = ProcessPoolExecutor(options.processes, context, _one_thread) if options.processes > 1 else nullcontext()
+    several = ProcessPoolExecutor(options.processes, context, one_thread) if options.processes > 1 else nullcontext()
     with several as pool:
         searches = (pool.map if pool else map)(partial(search, table), [settings for _, _, settings in asked])
         for number, ((limit_ms, strategy, settings), trace) in enumerate(zip(asked, searches, strict=True)):
@@ -145,15 +145,6 @@ def _traces(table: Table, limits_ms: Sequence[float], options: argparse.Namespac
             found[limit_ms].setdefault(strategy, []).append(trace)
     progress.close()
     return found
-
-
-def _one_thread() -> None:
-    """Each process has a core; what strategies compute is small."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    threadpool_limits(1)
 
 
 def _figures(table: Table, limit_ms: float, traces: Mapping[str, Sequence[Trace]], evaluations: int) -> dict[str, Any]:

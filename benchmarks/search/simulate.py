@@ -47,6 +47,16 @@ def search(table: Table, settings: Settings) -> Trace:
     return _trace(under_way.state, rows, settings)
 
 
+def one_thread() -> None:
+    """For each of several processes, which has a core to itself; what strategies compute is small. Here, as a process that is spawned finds
+    nothing of a package's `__main__`."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
 def _answer(command: Do, table: Table, rows: Mapping[str, Row]) -> Finished:
     if command.kind == "prepare":
         return Finished(command.command_id, "done", {"teacher": fields_of_architecture(table.teacher)})

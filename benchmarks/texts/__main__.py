@@ -142,7 +142,10 @@ class App:
 
 def _emulated(cpu: str, words: Sequence[object]) -> str:
     command = [EMULATOR, "-cpu", cpu, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise MeasureError(f"a program of the bundle did not end within {TIMEOUT_S} s on {cpu}") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         raise MeasureError(f"a program of the bundle failed on {cpu}: {lines[-1][:300]}")

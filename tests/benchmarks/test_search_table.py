@@ -86,7 +86,7 @@ def test_the_command_compares_strategies_at_equal_budgets(table, tmp_path, monke
     path, report, page = tmp_path / "table.json", tmp_path / "report.json", tmp_path / "regret.html"
     table.keep(path)
     assert read(path) == table
-    words = ["run", str(path), "--strategies", "reinforce/1,random", "--seeds", "2", "--evaluations", "6", "--processes", "1"]
+    words = ["run", str(path), "--strategies", "reinforce/1,random", "--seeds", "2", "--evaluations", "6", "--processes", "2"]
     words += ["--json", str(report), "--html", str(page)]
     monkeypatch.setattr("sys.argv", ["search", *words])
     with pytest.raises(SystemExit) as ended:
