@@ -4,7 +4,8 @@ Inequality Constraints", section 3.2).
 
 CANAO's policy learns of a candidate one number, its reward; this strategy learns accuracy from those that were trained and latency from all
 that were measured, as numbers of the sizes, and so judges what it has not seen. Layers and sizes are decided at once. A candidate is described
-by its layers, its hidden size, its FFN sizes along its depth, and its multiply-accumulates, to which latency is in proportion at first.
+by its layers, its hidden size, its FFN sizes along its depth, and its multiply-accumulates, to which latency is in proportion at first. Those of
+equal depth and hidden size are cut of one body, which came out better or worse than its sizes say: the processes know them as a family.
 """
 
 import itertools
@@ -103,7 +104,7 @@ class Bayes:
             likely = np.flatnonzero(fitting >= min(LIKELY, float(fitting.max())))
             return max(rng.sample(likely.tolist(), min(FIRST_COMPARED, len(likely))), key=lambda each: float(work[each]))
         accuracies = np.asarray([each["accuracy"] for each in scored])
-        mean, deviation = self._model("accuracy", decisions, scored, accuracies, -accuracies).predict(points)
+        mean, deviation = self._model("accuracy", decisions, scored, accuracies, -accuracies).predict(points, _bodies(points))
         z = (mean - accuracies.max()) / deviation
         improvement = deviation * (z * ndtr(z) + np.exp(-z * z / 2) / math.sqrt(2 * math.pi))
         return int(np.argmax(np.log(np.maximum(improvement, SMALLEST)) + np.log(np.maximum(fitting, SMALLEST))))
@@ -116,7 +117,7 @@ class Bayes:
         latencies = np.log([each["latency_ms"] for each in measured])
         _, theirs = _described(decisions, [tuple(each["choices"]) for each in measured])
         model = self._model("latency", decisions, measured, latencies - np.log(theirs), np.abs(latencies - limit))
-        mean, deviation = model.predict(points)
+        mean, deviation = model.predict(points, _bodies(points))
         return np.asarray(ndtr((limit - np.log(work) - mean) / deviation))
 
     def _model(
@@ -133,7 +134,7 @@ class Bayes:
             kept = _kept(order)
             points, _ = _described(decisions, [tuple(seen[index]["choices"]) for index in kept])
             groups = [0, 1, 2] + [3] * (points.shape[1] - 3)
-            self._models[name] = asked, GaussianProcess(points, targets[kept], groups)
+            self._models[name] = asked, GaussianProcess(points, targets[kept], groups, _bodies(points))
         return self._models[name][1]
 
 
@@ -151,6 +152,11 @@ def _described(decisions: Sequence[Decision], many: Sequence[Choices]) -> tuple[
     """Features (m, 3 + L) and work (m,), in multiply-accumulates of a sentence."""
     points, works = zip(*(_point(tuple(decisions), choices) for choices in many), strict=True)
     return np.asarray(points), np.asarray(works)
+
+
+def _bodies(points: np.ndarray) -> np.ndarray:
+    """(m,): equal for candidates of equal depth and hidden size, which are cut of one body (`engine.trunk`)."""
+    return np.asarray(points[:, 0] + 1j * points[:, 1])
 
 
 @lru_cache(maxsize=1 << 15)

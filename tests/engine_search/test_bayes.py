@@ -40,33 +40,45 @@ def test_a_gaussian_process_predicts_as_the_textbook_does():
     """One setting, its kernel written out by loops."""
     rng = np.random.default_rng(1)
     points, targets, asked = rng.random((5, 3)), rng.random(5), rng.random((4, 3))
-    model = GaussianProcess(points, targets, [0, 1, 1])
+    families, theirs = np.array([7, 7, 8, 8, 9]), np.array([7, 8, 9, 10])
+    model = GaussianProcess(points, targets, [0, 1, 1], families)
     model._settings, model._lower, model._weights = (each[:1] for each in (model._settings, model._lower, model._weights))
     model._shares = np.ones(1)
-    first, second, amplitude, slope, noise = model._settings[0]
+    first, second, amplitude, slope, shared, noise = model._settings[0]
 
-    def kernel(x, y) -> float:
+    def kernel(x, y, same: bool) -> float:
         r = math.sqrt(5 * ((x[0] - y[0]) ** 2 / first**2 + ((x[1:] - y[1:]) ** 2).sum() / second**2))
-        return amplitude**2 * (1 + r + r * r / 3) * math.exp(-r) + slope**2 * (1 + float(x @ y))
+        return amplitude**2 * (1 + r + r * r / 3) * math.exp(-r) + slope**2 * (1 + float(x @ y)) + shared**2 * same
 
-    gram = np.array([[kernel(x, y) for y in points] for x in points]) + (noise**2 + 1e-8) * np.eye(5)
+    known = list(zip(points, families, strict=True))
+    gram = np.array([[kernel(x, y, a == b) for y, b in known] for x, a in known]) + (noise**2 + 1e-8) * np.eye(5)
     scaled = (targets - targets.mean()) / targets.std()
-    mean, deviation = model.predict(asked)
-    for row, x in enumerate(asked):
-        cross = np.array([kernel(x, y) for y in points])
+    mean, deviation = model.predict(asked, theirs)
+    for row, (x, family) in enumerate(zip(asked, theirs, strict=True)):
+        cross = np.array([kernel(x, y, family == other) for y, other in known])
         expected = cross @ np.linalg.solve(gram, scaled)
-        variance = kernel(x, x) - cross @ np.linalg.solve(gram, cross)
+        variance = kernel(x, x, True) - cross @ np.linalg.solve(gram, cross)
         assert mean[row] == pytest.approx(expected * targets.std() + targets.mean(), rel=1e-6)
         assert deviation[row] == pytest.approx(math.sqrt(variance) * targets.std(), rel=1e-4)
 
 
 def test_its_settings_are_the_likeliest_of_a_fixed_sample():
     points = np.linspace(0, 1, 12)[:, None]
-    smooth = GaussianProcess(points, points[:, 0] * 2, [0])
-    rough = GaussianProcess(points, np.where(np.arange(12) % 2, 1.0, -1.0), [0])
+    families = np.zeros(12)
+    smooth = GaussianProcess(points, points[:, 0] * 2, [0], families)
+    rough = GaussianProcess(points, np.where(np.arange(12) % 2, 1.0, -1.0), [0], families)
     assert {tuple(each) for each in smooth._settings} <= {tuple(each) for each in _settings(1)}
-    assert smooth.predict(np.array([[0.55]]))[0][0] == pytest.approx(1.1, abs=0.02)
-    assert rough.predict(points)[1].mean() > 3 * smooth.predict(points)[1].mean()
+    assert smooth.predict(np.array([[0.55]]), families[:1])[0][0] == pytest.approx(1.1, abs=0.02)
+    assert rough.predict(points, families)[1].mean() > 3 * smooth.predict(points, families)[1].mean()
+
+
+def test_what_a_family_shares_is_told_from_its_features():
+    """Members of one differ by their feature; a member of another that is seen once tells of all of that one."""
+    points, families = np.array([[0.1], [0.4], [0.7], [1.0], [0.2]]), np.array([0, 0, 0, 0, 1])
+    model = GaussianProcess(points, np.array([0.1, 0.4, 0.7, 1.0, 3.2]), [0], families)
+    (own, other, unseen), deviation = model.predict(np.array([[0.5]] * 3), np.array([0, 1, 2]))
+    assert own < unseen < other
+    assert deviation[0] < deviation[1] < deviation[2]
 
 
 def test_it_finds_the_best_within_the_limit_in_a_tenth_of_the_space():
