@@ -17,7 +17,7 @@ int main(int count, char **words) {
     IN_LIBRARY(pf_run_text);
     IN_LIBRARY(pf_outputs);
     IN_LIBRARY(pf_error);
-    pf_model *model = own_pf_load(words[2], 2);
+    pf_model *model = own_pf_load(words[2], 1);
     pf_tokenizer *tokenizer = own_pf_load_tokenizer(words[3]);
     FILE *file = fopen(words[4], "rb");
     if (!model || !tokenizer || !file) return fprintf(stderr, "%s\n", file ? own_pf_error() : words[4]), 1;
