@@ -134,6 +134,10 @@ class Linear:
         """Rows that a register tile may have. By lane, those that leave none over, as the others' rows cannot be put side by side."""
         return TILE_ROWS_BY_LANE if isa.by_lane else TILE_ROWS
 
+    def suits(self, tile: Tile, isa: Isa) -> bool:
+        """Whether the arithmetic can take the heights that a task's register tiles have."""
+        return True
+
     def lanes(self, isa: Isa) -> int:
         """Sums in a vector."""
         return isa.lanes
@@ -232,7 +236,10 @@ class Linear:
                 shares = [panels] if self.epsilon is not None else _shares(panels)
                 for row_block, depth_block, share in product(_row_blocks(self.rows, tile_rows), self.depth_blocks(), shares):
                     tile = Tile(tile_rows, panel, row_block, share, depth_block)
-                    if self.registers(tile_rows, vectors, isa, self.transposes(tile, isa)) <= isa.registers:
+                    if (
+                        self.suits(tile, isa)
+                        and self.registers(tile_rows, vectors, isa, self.transposes(tile, isa)) <= isa.registers
+                    ):
                         yield tile
 
     def depth_blocks(self) -> list[int]:

@@ -69,6 +69,10 @@ class LinearInt8(fp32.Linear):
         """Where two rows are multiplied at once, those that leave none over."""
         return PAIRED_ROWS if self._in_pairs(isa) else super().tile_rows(isa)
 
+    def suits(self, tile: fp32.Tile, isa: Isa) -> bool:
+        """A task's rows come in tiles of one height; two rows at once leave none over only where that is `tile_rows`."""
+        return not self._in_pairs(isa) or tile.row_block % tile.tile_rows == 0
+
     def _in_pairs(self, isa: Isa) -> bool:
         return bool(isa.matrix_dot) and self.rows % max(PAIRED_ROWS) == 0 and self.steps % MATRIX_STEPS == 0
 

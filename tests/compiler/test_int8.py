@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs import op, operators, same_numbers, tensor, tokens, weights
 
+from compiler.arm import levels
 from compiler.build import build
 from compiler.evaluate import evaluate
 from compiler.graph import Graph
 from compiler.isa import host
 from compiler.passes.quantize import quantize
+from compiler.precisions import INT8
 from compiler.quantization import quantized, rounded
+from compiler.schedules.linear import row_tiles
 from compiler.schedules.linear_int8 import LinearInt8
 from compiler.schedules.quantize import Quantize
 from compiler.session import Session
@@ -88,6 +91,21 @@ def with_rounded_layers(module):
         else:
             with_rounded_layers(child)
     return module
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4, 8])
+@pytest.mark.parametrize("epsilon", [None, 1e-12], ids=["columns shared out", "whole rows"])
+def test_two_rows_at_once_leave_none_over(threads, epsilon):
+    """A register tile of five rows would lose its last: tasks of ten rows are none for tiles of eight."""
+    matrices = levels(INT8)[0]
+    assert matrices.matrix_dot
+    for rows in range(8, 513, 8):
+        for panel in (8, None):
+            layer = LinearInt8(rows, 1536, 384, residual=epsilon is not None, epsilon=epsilon, panel=panel)
+            tiles = layer.tiles(matrices, threads)
+            assert tiles
+            heights = {height for tile in tiles for _, height, _ in row_tiles(tile.row_block, tile.tile_rows)}
+            assert not any(height % 2 for height in heights), (rows, panel)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
