@@ -27,6 +27,9 @@ static double now(void) {
 /* The compiler knows none of the numbers, or it would find two chains equal and compute one of them only. */
 static volatile float unknown[CHAINS + 1];
 
+#if defined(__AVX512F__)
+__attribute__((min_vector_width(512))) /* clang takes halves of what processors have whose clock these once slowed down */
+#endif
 static float chunk(float factor) {
   vec acc[CHAINS], x, y;
   for (int lane = 0; lane < LANES; ++lane) { x[lane] = factor; y[lane] = unknown[CHAINS]; }
