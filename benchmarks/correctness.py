@@ -2,11 +2,12 @@
 
     python -m benchmarks.correctness [--fusion none] [--precision int8] [-o FILE.json]
     python -m benchmarks.correctness --device galaxy-s20 --precision fp16 --models minilm-l6 --sentences 50
+    POCKETFORMER_OPENCL_DEVICE=any python -m benchmarks.correctness --gpu --models minilm-l6       OpenCL, on PoCL too, which is no GPU
 
 Whole models with random weights answer tokenised sentences and pairs of several lengths, padded; the compiled model's largest
 absolute difference is printed for 1 and 2 threads, or for each emulated processor (package qemu-user). Sentences are GLUE's MRPC where
 POCKETFORMER_GLUE_DIR is set, else those of the generated paraphrase task. Exit status 1 where a model differs by 1e-4 or more; in fp16
-by a fiftieth of the largest answer, in int8 by a tenth.
+by a fiftieth of the largest answer, in int8 by a tenth; on a GPU in fp32 by 1e-3.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from engine.teacher import model_folder, read_tokenizer
 from engine.tokens import Row, encode, pad_id
 
 LARGEST_ERROR = 1e-4
+LARGEST_ERROR_OF_GPU = 1e-3
 LARGEST_SHARES = {FP16: 0.02, INT8: 0.1}  # of the largest answer
 SENTENCES = 16
 THREADS = (1, 2)
@@ -52,6 +54,7 @@ def main() -> int:
     parser.add_argument("--sentences", type=int, default=SENTENCES)
     parser.add_argument("--fusion", default="lp", choices=FUSIONS)
     parser.add_argument("--precision", default=FP32, choices=PRECISIONS)
+    parser.add_argument("--gpu", action="store_true", help="this machine's, in fp32 and fp16")
     parser.add_argument("-o", "--output", type=Path, help="write the rows here as JSON")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -91,14 +94,22 @@ def measure(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         )  # the build's own check need not take long
         shorter = tuple(length for length in USUAL_SEQ_LENS if length < options.seq_len) if options.device != HOST else ()
         request = BuildRequest(
-            program, scratch / "few.npz", options.device, options.precision, float("inf"), shorter, options.fusion
+            program,
+            scratch / "few.npz",
+            options.device,
+            options.precision,
+            float("inf"),
+            shorter,
+            options.fusion,
+            gpu=options.gpu,
         )
         built = build(request, scratch / "model", timeout_s=1200)
         for where, answers in _answers(built, options, inputs):
             yield {
                 "model": name,
                 "fusion": options.fusion,
-                "precision": options.precision,
+                "precision": FP16 if where.endswith(FP16) else options.precision,
+                "gpu": options.gpu,
                 "on": where,
                 "seq_len": options.seq_len,
                 "sentences": len(expected),
@@ -110,6 +121,11 @@ def measure(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _answers(built: Built, options: argparse.Namespace, inputs: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    if options.gpu:
+        with Session(built.folder) as session:
+            for precision in (FP32, FP16):
+                yield session.use_gpu(precision), session.run(*inputs)
+        return
     if options.device == HOST:
         for threads in THREADS:
             with Session(built.folder, threads) as session:
@@ -126,7 +142,9 @@ def _answers(built: Built, options: argparse.Namespace, inputs: Sequence[np.ndar
 
 
 def _allowed(row: dict[str, Any]) -> float:
-    return LARGEST_SHARES[row["precision"]] * row["largest_answer"] if row["precision"] in LARGEST_SHARES else LARGEST_ERROR
+    if row["precision"] in LARGEST_SHARES:
+        return LARGEST_SHARES[row["precision"]] * row["largest_answer"]
+    return LARGEST_ERROR_OF_GPU if row["gpu"] else LARGEST_ERROR
 
 
 def sentences(vocab_size: int, seq_len: int, count: int = SENTENCES) -> tuple[Sequence[Row], int]:
