@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import need_folder, need_program
 
+from app.cli import main
 from benchmarks import compile_time, latency
+from benchmarks.texts.__main__ import LIBC, LIBC_PACKAGE
+from compiler.emulation import EMULATOR, PACKAGE
 from engine.architecture import PRESETS, Architecture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,3 +92,17 @@ def test_a_report_of_other_settings_is_not_gone_on_with(tmp_path):
     done = benchmark("latency", "--models", TINY, "--against", "onnxruntime", "--resume", str(report))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip() == f"latency: {report} is of abacus, sequence length 128, fp32; start a file of its own"
+
+
+def test_texts_go_through_a_phones_bundle(tmp_path):
+    need_program(EMULATOR, PACKAGE)
+    need_folder(str(LIBC), LIBC_PACKAGE)
+    bundle, model = tmp_path / "model.zip", "L1-H32-A2-F64"
+    assert main(["compile", model, "--device", "galaxy-s20", "--seq-len", "48", "-o", str(bundle)]) == 0
+    words = (str(bundle), "--sentences", "3", "--by-bench", "1", "--cpus", "cortex-a76")
+    done = benchmark("texts", *words, "--model", model)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("cortex-a76") == 2
+    other = benchmark("texts", *words, "--model", "L1-H32-A2-F32")
+    assert other.returncode != 0
+    assert "answers differ by" in other.stderr
