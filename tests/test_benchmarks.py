@@ -67,6 +67,7 @@ def benchmark(name: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ, timeout=280)
 
 
+@pytest.mark.alone  # a latency, which is refused where other tests have the cores
 def test_latency_of_a_tiny_model_is_kept_and_not_measured_again(tmp_path):
     report = tmp_path / "latency.json"
     words = ("--models", TINY, "--seq-len", "64", "--threads", "1", "--rounds", "1", "--against", "onnxruntime")
