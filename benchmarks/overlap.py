@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.terminal import Progress, table
 from benchmarks import machine
+from compiler.devices import HOST
 from data.errors import MeasureError, PocketformerError, exit_status_of
 from data.home import subfolder
 from engine.settings import Settings
@@ -41,9 +42,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--distil-tokens", type=int, default=Settings.distil_tokens)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--arm", type=Path, help=argparse.SUPPRESS
-    )  # the folder of one of the two searches, which a process of its own does
+    parser.add_argument("--arm", type=Path, help=argparse.SUPPRESS)  # one of the two searches: its state folder
     options = parser.parse_args()
     sys.exit(exit_status_of("overlap", lambda: _search(options) if options.arm else run(options)))
 
@@ -60,10 +59,9 @@ def run(options: argparse.Namespace) -> None:
         first = _arm(whole, options, {})
         progress.log(f"{first['seconds']:.0f} s; the same, with latencies that are known")
         second = _arm(answered, options, first["latencies"])
-        progress.log(f"{second['seconds']:.0f} s; measuring again")
-        again = _measured_again(whole, options, first["latencies"]) if options.device == Settings.device else {}
+        progress.log(f"{second['seconds']:.0f} s")
     progress.close()
-    apart = {name: first["latencies"][name]["latency_ms"] / again[name] - 1 for name in again}
+    apart = {name: first["latencies"][name]["latency_ms"] / idle_ms - 1 for name, idle_ms in first["idle_ms"].items()}
     report = {
         **machine.facts(("torch", "apache-tvm")),
         **{name: getattr(options, name) for name in ("task", "device", "trials", "seed", "distil_tokens")},
@@ -136,7 +134,12 @@ def _search(options: argparse.Namespace) -> None:
         for each in trials
         if each.latency_ms is not None
     }
-    found = {"seconds": seconds, "latencies": latencies, "trials": [each.architecture for each in trials]}
+    found = {
+        "seconds": seconds,
+        "latencies": latencies,
+        "trials": [each.architecture for each in trials],
+        "idle_ms": _measured_again(options.arm, settings, latencies) if not known and options.device == HOST else {},
+    }
     (options.arm / "found.json").write_text(json.dumps(found))
 
 
@@ -159,24 +162,16 @@ def _from(latencies: Mapping[str, Any]) -> "Work":
     return measured
 
 
-def _measured_again(home: Path, options: argparse.Namespace, latencies: Mapping[str, Any]) -> dict[str, float]:
-    """Median milliseconds by architecture; its kernels are the first search's."""
+def _measured_again(home: Path, settings: Settings, architectures: Iterable[str]) -> dict[str, float]:
+    """Median milliseconds by architecture, of a search that is over; its kernels are kept."""
     from benchmarks.search.table import build_untrained, measure_built
     from engine.architecture import architecture_of
 
-    settings, found = Settings(task=options.task), {}
-    before = os.environ.get("POCKETFORMER_HOME")
-    os.environ["POCKETFORMER_HOME"] = str(home)
-    try:
-        for name in latencies:
-            folder = home / "again" / name
-            build_untrained(architecture_of(name), settings, folder)
-            found[name] = measure_built(folder, settings).median_ms
-    finally:
-        if before is None:
-            del os.environ["POCKETFORMER_HOME"]
-        else:
-            os.environ["POCKETFORMER_HOME"] = before
+    found = {}
+    for name in architectures:
+        folder = home / "again" / name
+        build_untrained(architecture_of(name), settings, folder)
+        found[name] = measure_built(folder, settings).median_ms
     return found
 
 

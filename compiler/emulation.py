@@ -13,6 +13,8 @@ from data.errors import CompileError
 
 EMULATOR = "qemu-aarch64"
 PACKAGE = "qemu-user"
+LIBC = Path("/usr/aarch64-linux-gnu")  # of emulated programs that are not static; it stands in for Android's, too
+LIBC_PACKAGE = "libc6-arm64-cross"
 MOST_FLOPS = 3e9  # of a sequence length's sentences: half a minute
 TIMEOUT_S = 600
 ANY_CPU = "max"

@@ -14,10 +14,8 @@ from scipy.linalg import solve_triangular
 SETTINGS = 48  # sampled
 AVERAGED = 6  # the likeliest of them
 LENGTH_SCALES = (0.15, 4.0)  # of features in [0, 1]
-AMPLITUDES = (
-    0.1,
-    1.5,
-)  # standard deviations, of targets with a standard deviation of 1; of the Matérn part, the linear and a family's
+# Standard deviations of the Matérn part, the linear one and a family's, of targets with a standard deviation of 1.
+AMPLITUDES = (0.1, 1.5)
 NOISES = (0.003, 0.3)
 JITTER = 1e-8
 LEAST_VARIANCE = 1e-12

@@ -11,8 +11,7 @@ from needs import need_folder, need_program
 
 from app.cli import main
 from benchmarks import compile_time, latency
-from benchmarks.texts.__main__ import LIBC, LIBC_PACKAGE
-from compiler.emulation import EMULATOR, PACKAGE
+from compiler.emulation import EMULATOR, LIBC, LIBC_PACKAGE, PACKAGE
 from engine.architecture import PRESETS, Architecture
 
 ROOT = Path(__file__).resolve().parent.parent

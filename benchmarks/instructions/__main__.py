@@ -23,7 +23,7 @@ from benchmarks import machine
 from benchmarks.instructions import aarch64
 from compiler import arm, zig
 from compiler.build import BuildRequest, build
-from compiler.emulation import EMULATOR, PACKAGE
+from compiler.emulation import EMULATOR, LIBC, LIBC_PACKAGE, PACKAGE
 from compiler.peers import PEERS, check_peers, prepare_peer
 from compiler.precisions import PRECISIONS
 from data.errors import MeasureError, UsageError, exit_status_of
@@ -33,7 +33,6 @@ from engine.architecture import DEFAULT_SEQ_LEN, architecture_of
 FOLDER = Path(__file__).parent
 DEVICE = "raspberry-pi-5"  # AArch64 with the GNU libc, as the emulated programs have
 CPU = "cortex-a76"
-LIBC = Path("/usr/aarch64-linux-gnu")
 TIMEOUT_S = 3600
 OURS = "pocketformer {}"
 LANES = {"fp32": 4, "fp16": 8, "int8": 16}  # products of one instruction
@@ -183,7 +182,7 @@ def _check(precisions: list[str], against: list[str]) -> None:
     if shutil.which(EMULATOR) is None:
         raise UsageError(f"{EMULATOR} is missing: install the package {PACKAGE}")
     if not LIBC.is_dir():
-        raise UsageError(f"{LIBC} is missing: install the package libc6-arm64-cross")
+        raise UsageError(f"{LIBC} is missing: install the package {LIBC_PACKAGE}")
 
 
 if __name__ == "__main__":

@@ -28,12 +28,10 @@ from benchmarks.correctness import CPUS, LARGEST_ERROR, LARGEST_SHARES
 from compiler import zig
 from compiler.arm import aarch64
 from compiler.bundle import read_bundle
-from compiler.emulation import EMULATOR, PACKAGE
+from compiler.emulation import EMULATOR, LIBC, LIBC_PACKAGE, PACKAGE
 from data.errors import MeasureError, ModelError, UsageError, exit_status_of
 
 FOLDER = Path(__file__).parent
-LIBC = Path("/usr/aarch64-linux-gnu")
-LIBC_PACKAGE = "libc6-arm64-cross"
 TIMEOUT_S = 1200
 
 
