@@ -14,12 +14,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from app.commands.export import weights_of
 from compiler.bundle import Bundle, read_bundle
 from compiler.session import Session
 from data.store import open_store
 from data.tasks import evaluate, load_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST_LATENCY_RATIO = 1.2
 LARGEST_ERROR = 1e-3
@@ -50,6 +54,8 @@ def found_by(arguments: list[str]) -> str:
 
 def check(run_id: str) -> dict[str, tuple[str, str, bool]]:
     """Name of a figure -> (its value, what was promised, whether it holds)."""
+    from safetensors.torch import load_file
+
     from data.artifacts import Artifacts
 
     with open_store() as store, tempfile.TemporaryDirectory() as scratch:
@@ -57,12 +63,13 @@ def check(run_id: str) -> dict[str, tuple[str, str, bool]]:
         artifact = next(each for each in store.artifacts(run_id) if each.kind == "bundle")
         best = next(each for each in store.trials(run_id) if each.trial == artifact.trial)
         bundle = read_bundle(Artifacts().get(artifact.sha256, Path(scratch) / artifact.name))
+        weights = load_file(str(Artifacts().get(weights_of(store, artifact), Path(scratch) / "weights.safetensors")))
     assert best.latency_ms is not None
     assert best.final_accuracy is not None
     limit_ms = float(run.settings["latency_ms"])
     bench_ms = _bench(bundle)
     ratio = bench_ms / best.latency_ms
-    error, scored = _answers(bundle, run.settings)
+    error, scored = _answers(bundle, run.settings, weights)
     return {
         "architecture": (best.architecture, "", True),
         "best latency (ms)": (f"{best.latency_ms:.2f}", f"at most {limit_ms:g}", best.latency_ms <= limit_ms),
@@ -84,12 +91,10 @@ def _bench(bundle: Bundle) -> float:
     return float(json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["median_ms"])
 
 
-def _answers(bundle: Bundle, settings: dict[str, Any]) -> tuple[float, float]:
+def _answers(bundle: Bundle, settings: dict[str, Any], weights: dict[str, "Tensor"]) -> tuple[float, float]:
     """(largest absolute difference from torch, score on the dev split) of the compiled model on real sentences."""
     import torch
-    from safetensors.torch import load_file
 
-    from data.home import subfolder
     from engine.architecture import Architecture
     from engine.encoder import Encoder
     from engine.problem import pooling_of, texts_of
@@ -102,8 +107,7 @@ def _answers(bundle: Bundle, settings: dict[str, Any]) -> tuple[float, float]:
     with Session(bundle.folder, bundle.threads) as session:
         compiled = session.run(*(tensor.numpy() for tensor in batch))
     encoder = Encoder(Architecture.parse(bundle.model["architecture"]), task.outputs, pooling_of(task)).eval()
-    weights = subfolder("runs", bundle.model["run_id"], str(bundle.model["trial"])) / "weights.safetensors"
-    encoder.load_state_dict(load_file(str(weights)))
+    encoder.load_state_dict(weights)
     with torch.no_grad():
         expected = encoder(*(tensor[:TORCH_SENTENCES] for tensor in batch)).numpy()
     error = float(abs(compiled[:TORCH_SENTENCES] - expected).max())
