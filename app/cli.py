@@ -79,6 +79,11 @@ def parser() -> argparse.ArgumentParser:
     for name, example in (("depths", "2,3,4"), ("hidden-sizes", "256,384"), ("ffn-sizes", "384,768")):
         search.add_argument(f"--{name}", type=_sizes, metavar=example, help=f"the search space's {name.replace('-', ' ')}")
     search.add_argument("--losses", type=_names, metavar="NAMES", help="of distillation: logits,hidden,attention; '' for none")
+    search.add_argument(
+        "--logits-teacher",
+        metavar="MODEL",
+        help="whose answers students learn in place of the teacher's: any text classifier in safetensors form, a folder or a hub id",
+    )
     search.add_argument("--schedule", help="of distillation: joint, progressive (layer by layer), auxiliary (beside the task)")
     search.add_argument(
         "--resume", metavar="RUN", help="go on with a run that was interrupted or paused; with --trials, to that many in all"

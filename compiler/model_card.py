@@ -66,7 +66,9 @@ def _training(model: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"distilled by {', '.join(facts['losses'])}; body on {facts['distil_tokens']:,} tokens at most, twice; text: {text}"
         )
-    else:
+    if facts.get("logits_teacher"):
+        lines.append(f"learned the answers of {facts['logits_teacher']} on the train split beside the labels")
+    if not facts["losses"] and not facts.get("logits_teacher"):
         lines.append("not distilled")
     lines.append(
         f"the {facts['dev_rows']:,} rows of the dev split took no part in training or in any choice; {_overlap(facts)}"

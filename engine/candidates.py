@@ -88,6 +88,7 @@ def training_facts(settings: Settings, task: "Task") -> dict[str, Any]:
         "epochs": settings.final_epochs,
         "seed": settings.seed,
         "losses": [loss for loss in settings.losses if distilled or loss == "logits"],
+        "logits_teacher": settings.logits_teacher,
         "distil_tokens": settings.distil_tokens,
         "text": Path(settings.text).name if settings.text else None,
         "train_rows": len(task.train),

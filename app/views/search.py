@@ -58,6 +58,7 @@ FROM_URL: dict[str, Callable[[str], Any]] = {
     "schedule": str,
     "seed": int,
     "text": str,
+    "logits_teacher": str,
     **dict.fromkeys(("early_epochs", "final_epochs", "final_seeds", "distil_tokens", "distil_seconds", "seq_len"), int),
     **dict.fromkeys(SPACE, sizes_of),
 }
@@ -387,6 +388,10 @@ def ask_more(given: Settings, device: str) -> dict[str, Any]:
         chosen = st.multiselect(
             "Distillation losses", LOSSES, default=list(given.losses), help="None: plain fine-tuning, without the teacher."
         )
+        logits_teacher = st.text_input(
+            "Logits teacher (optional)", value=given.logits_teacher or "", placeholder="folder or hub id of a text classifier",
+            help="A model whose answers the best candidate learns in place of the teacher's. It may have any architecture and tokenizer.",
+        )  # fmt: skip
         columns = st.columns(len(SPACE))
         space = {
             name: column.text_input(
@@ -394,7 +399,7 @@ def ask_more(given: Settings, device: str) -> dict[str, Any]:
             )
             for (name, (label, example)), column in zip(SPACE.items(), columns, strict=True)
         }
-    return values | {"losses": chosen} | space
+    return values | {"losses": chosen, "logits_teacher": logits_teacher.strip() or None} | space
 
 
 def _choice(names: Any, wanted: str) -> tuple[list[str], int]:
