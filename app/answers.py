@@ -1,5 +1,6 @@
 """A compiled model's answer to a sentence: text to tokens, outputs to scores by label. For the command and for the page's own process."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compiler.bundle import TOKENIZER, Bundle
@@ -17,11 +18,17 @@ def check_texts(bundle: Bundle, pair: str | None) -> None:
     Raises:
         UsageError: one sentence for a task on two, or two for a task on one.
     """
-    task = bundle.model.get("task") or {}
-    if task.get("pairs") and pair is None:
+    task = bundle.model.get("task")
+    takes = pairs_taken(task)
+    if task and takes == {True} and pair is None:
         raise UsageError(f"the task {task['name']} takes two sentences; add --pair SENTENCE")
-    if task and not task["pairs"] and pair is not None:
+    if task and takes == {False} and pair is not None:
         raise UsageError(f"the task {task['name']} takes one sentence; leave --pair away")
+
+
+def pairs_taken(task: Mapping[str, Any] | None) -> set[bool]:
+    """Whether a task takes two sentences; of a joint task, whether some and whether all of its parts do. An embedding is of either."""
+    return {bool(part["pairs"]) for part in task.get("parts") or [task]} if task else {True, False}
 
 
 def tokenizer_of(bundle: Bundle) -> "Tokenizer":
@@ -50,9 +57,18 @@ def tokenised(bundle: Bundle, text: str, pair: str | None) -> dict[str, "np.ndar
     }
 
 
-def scores_of(outputs: "np.ndarray", task: dict[str, Any]) -> dict[str, float]:
-    """Softmax probabilities by label; a regression's one value as it is, in the task's scaled units."""
+def scores_of(outputs: "np.ndarray", task: Mapping[str, Any], pair: bool) -> dict[str, float]:
+    """Softmax probabilities by label; a regression's one value as it is, in the task's scaled units. Of a joint task those of each part that takes
+    what was given, one sentence or a pair, with its name before the label's."""
     import numpy as np
+
+    if "parts" in task:
+        given = [part for part in task["parts"] if bool(part["pairs"]) == pair]
+        return {
+            f"{part['name']}: {label}": value
+            for part in given
+            for label, value in scores_of(outputs[slice(*part["outputs"])], part, pair).items()
+        }
 
     if task["kind"] == "regression":
         return {"score": float(outputs[0])}

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import wording
-from data.tasks import TaskInfo, task_names
+from data.tasks import MEAN, TaskInfo, part_names, task_names
 
 OWN_FILE = "own file"
 TEACHERS = ("minilm",)  # those that need no hub and no folder
@@ -53,7 +53,9 @@ def device_title(name: str) -> str:
 
 
 def metric_of(task: str) -> str:
-    """The main metric's name: of a user's own file Pearson for regression, else accuracy."""
+    """The main metric's name: of a user's own file Pearson for regression, else accuracy; of several tasks the mean of theirs."""
+    if len(part_names(task)) > 1:
+        return MEAN
     info = tasks().get(task)
     if info is not None:
         return wording.metric(info.metric)

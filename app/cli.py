@@ -30,7 +30,10 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     search = _add(commands, "search", "search architectures for a task, a device and a latency target")
-    search.add_argument("--task", help="a GLUE task, a generated task, or a CSV/Parquet file as FILE?text=COLUMN&label=COLUMN")
+    search.add_argument(
+        "--task",
+        help="a GLUE task, a generated task, or a CSV/Parquet file as FILE?text=COLUMN&label=COLUMN; several for one model, with commas",
+    )
     search.add_argument("--device", help="what the model is for; `pocketformer devices` lists them (host: this machine)")
     search.add_argument(
         "--latency", help="measured or predicted; without it, measured where the device is at hand, else predicted"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from app import preferences
+from data.tasks import part_names
 
 NONE = "–"
 BadgeColor = Literal["blue", "orange", "gray", "red", "green"]
@@ -93,9 +94,9 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def task(name: str) -> str:
-    """A task's short name: of a user's own file, the file name without folders and options."""
-    path, _, options = name.partition("?")
-    return path.rsplit("/", 1)[-1] if options or "/" in path else name
+    """A task's short name: of a user's own file, the file name without folders and options; of several tasks theirs."""
+    parts = (each.partition("?") for each in part_names(name))
+    return " + ".join(path.rsplit("/", 1)[-1] if options or "/" in path else path for path, _, options in parts)
 
 
 def plural(number: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from app.terminal import Progress, table
 from benchmarks import machine
 from data.errors import exit_status_of
 from data.home import subfolder
+from data.tasks import short_name
 from engine.architecture import Architecture
 from engine.settings import Settings
 
@@ -102,8 +103,7 @@ def _student(student: Architecture, settings: Settings, part: str, progress: Pro
 
     if part == "plain":
         settings = dataclasses.replace(settings, losses=())
-    name = Path(settings.task.partition("?")[0]).stem
-    workdir = subfolder("scratch") / f"distill-{name}-{part}" / str(student)
+    workdir = subfolder("scratch") / f"distill-{short_name(settings.task)}-{part}" / str(student)
     found = evaluate_candidate(student, settings, stage="final", workdir=workdir, progress=_telling(progress))
     metrics = {name: spread([each[name] for each in found.metrics_by_seed]) for name in found.metrics}
     return {"metrics": metrics, "by_seed": [dict(each) for each in found.metrics_by_seed], "fine_tuning_s": found.seconds}

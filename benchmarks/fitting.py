@@ -101,7 +101,7 @@ class _Scale:
         self.teacher, problem = ground.teacher.encoder, ground.problem
         batches = ground.distiller.corpus.batches(0, HELD_OUT_CHUNK, HELD_OUT_TOKENS // 3)
         self.held_out = [collate(rows, problem.pad) for rows in batches[:3]]
-        self.problem = problem if problem.kind == "regression" and problem.pooling == "pair" else None
+        self.problem = problem if problem.task.kind == "regression" and problem.pooling == "pair" else None
         split = problem.split("final")
         self.split = dataclasses.replace(
             split, scored_rows=split.scored_rows[:dev_rows], scored_labels=split.scored_labels[:dev_rows]

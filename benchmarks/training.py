@@ -123,7 +123,7 @@ def _ways() -> dict[str, Callable[[Encoder, Examples, Problem, Recipe], float]]:
 def _train(encoder: Encoder, examples: Examples, problem: Problem, recipe: Recipe) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
-        train(encoder, examples, recipe, problem.kind, problem.pad, Path(scratch) / "checkpoint", silent, never)
+        train(encoder, examples, recipe, problem.heads, problem.pad, Path(scratch) / "checkpoint", silent, never)
         return time.perf_counter() - start
 
 
@@ -145,7 +145,7 @@ class _WithLoss(nn.Module):
 def _train_by_trainer(encoder: Encoder, examples: Examples, problem: Problem, recipe: Recipe, strategy: str) -> float:
     from transformers import Trainer, TrainingArguments
 
-    regression = problem.kind == "regression"
+    regression = problem.task.kind == "regression"
     low, high = float(examples.labels.min()), float(examples.labels.max())
     labels = (examples.labels - low) / (high - low) if regression else examples.labels
     model = _WithLoss(encoder, regression)

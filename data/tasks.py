@@ -5,6 +5,7 @@ Reading a task brings in `datasets`; naming, listing and checking tasks does not
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import TaskError
@@ -44,7 +45,29 @@ class Task:
         """How many numbers a model answers: one for each class, or one."""
         return len(self.label_names) or 1
 
+    @property
+    def parts(self) -> "tuple[Task, ...]":
+        """The tasks that it is made of: itself alone."""
+        return (self,)
 
+
+@dataclass(frozen=True)
+class JointTask(Task):
+    """Several tasks for one model, which answers them side by side: its outputs are theirs in turn. `train` and `dev` have the rows of all,
+    one task after the other; `kind` is 'joint' and `metric` the mean of the main metrics."""
+
+    tasks: tuple[Task, ...]
+
+    @property
+    def outputs(self) -> int:
+        return sum(task.outputs for task in self.tasks)
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        return self.tasks
+
+
+JOINT, MEAN = "joint", "mean"
 NAMED = (
     TaskInfo("paraphrase", "Do two sentences mean the same? Generated here from a grammar; needs no download.", "f1"),
     TaskInfo("acceptability", "Is a sentence well formed? Generated here from a grammar; needs no download.", "matthews"),
@@ -66,11 +89,15 @@ def load_task(name: str) -> Task:
 
     Args:
         name: one of `task_names()`; or a file or folder with its columns, `reviews.csv?text=body&label=stars`, with
-            `&pair=COLUMN` for the second text and `&kind=regression` where labels are numbers to be predicted.
+            `&pair=COLUMN` for the second text and `&kind=regression` where labels are numbers to be predicted; or several of these,
+            separated by commas, for one model.
 
     Raises:
         TaskError: nothing of that name, or its files do not make a data set.
     """
+    names = part_names(name)
+    if len(names) > 1:
+        return _joint([load_task(each) for each in names])
     if name in ("acceptability", "paraphrase"):
         return _generated(name)
     if name in {info.name for info in NAMED}:
@@ -82,15 +109,36 @@ def load_task(name: str) -> Task:
     return load_own(name)
 
 
-def evaluate(task: Task, predictions: "NDArray", labels: "Sequence[float] | None" = None) -> dict[str, float]:
+def part_names(name: str) -> list[str]:
+    """The names in a list with commas, where it is one: a file's own name may have commas too."""
+    if "," not in name:
+        return [name]
+    names = [each.strip() for each in name.split(",")]
+    known = {info.name for info in NAMED}
+    is_list = any(each in known for each in names) or all(Path(each.partition("?")[0]).expanduser().exists() for each in names)
+    return names if is_list else [name]
+
+
+def short_name(name: str) -> str:
+    """For names of files: `stsb+reviews` of `stsb,/data/reviews.csv?text=body&label=stars`."""
+    return "+".join(Path(each.partition("?")[0]).stem for each in part_names(name))
+
+
+def evaluate(
+    task: Task, predictions: "NDArray", labels: "Sequence[float] | None" = None, counts: Sequence[int] | None = None
+) -> dict[str, float]:
     """A model's answers, held against the labels of `dev` or those given: the main metric first, all in [0, 1].
 
     Args:
-        predictions: for classification [n, classes] scores, or [n] class numbers; for regression [n] or [n, 1].
+        predictions: for classification [n, classes] scores, or [n] class numbers; for regression [n] or [n, 1]; of a joint task [n, outputs].
+        counts: where labels of a joint task are given, how many are each part's.
     """
     import numpy as np
 
     from data.metrics import score
+
+    if isinstance(task, JointTask):
+        return _evaluate_parts(task, np.asarray(predictions), labels, counts or [len(part.dev) for part in task.parts])
 
     answers = np.asarray(predictions)
     if answers.ndim == 2:
@@ -98,10 +146,35 @@ def evaluate(task: Task, predictions: "NDArray", labels: "Sequence[float] | None
     return score(task.metric, labels if labels is not None else task.dev["label"], answers)
 
 
+def _evaluate_parts(
+    task: JointTask, predictions: "NDArray", labels: "Sequence[float] | None", counts: Sequence[int]
+) -> dict[str, float]:
+    """Each part's own metrics under its name, after the mean of the main ones."""
+    scores, row, column = [], 0, 0
+    for part, count in zip(task.parts, counts, strict=True):
+        rows = slice(row, row + count)
+        own = predictions[rows, column : column + part.outputs]
+        scores.append(evaluate(part, own, None if labels is None else labels[rows]))
+        row, column = row + count, column + part.outputs
+    return _joined(task, scores)
+
+
+def _joined(task: JointTask, scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    parts = [(short_name(part.name), each) for part, each in zip(task.parts, scores, strict=True)]
+    mean = sum(next(iter(each.values())) for each in scores) / len(scores)
+    return {MEAN: mean, **{f"{name} {metric}": value for name, each in parts for metric, value in each.items()}}
+
+
 def chance(task: Task, labels: "Sequence[float]") -> dict[str, float]:
-    """What one and the same answer to every row can reach, in each metric."""
+    """What one and the same answer to every row can reach, in each metric. Labels of a joint task are those of all its training rows."""
     import numpy as np
 
+    if isinstance(task, JointTask):
+        row, scores = 0, []
+        for part in task.parts:
+            scores.append(chance(part, labels[row : row + len(part.train)]))
+            row += len(part.train)
+        return _joined(task, scores)
     answers = [np.full(len(labels), each) for each in range(len(task.label_names))] or [np.zeros(len(labels))]
     scores = [evaluate(task, each, labels) for each in answers]
     return {name: max(each[name] for each in scores) for name in scores[0]}
@@ -118,6 +191,28 @@ def make_split(
     )
     rows = {"text_a": list(text_a), "text_b": [None] * len(text_a) if text_b is None else list(text_b), "label": list(label)}
     return Dataset.from_dict(rows, features=features)
+
+
+def _joint(tasks: Sequence[Task]) -> JointTask:
+    """
+    Raises:
+        TaskError: two of them have one name.
+    """
+    from datasets import concatenate_datasets
+
+    names = [short_name(task.name) for task in tasks]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise TaskError(f"'{twice[0]}' is there twice; name different tasks")
+    labels = tuple(
+        f"{name}: {label}" for name, task in zip(names, tasks, strict=True) for label in task.label_names or ("score",)
+    )
+    columns = max(task.text_columns for task in tasks)
+    train, dev = (
+        concatenate_datasets([make_split(part["text_a"], part["text_b"], part["label"], regression=True) for part in parts])
+        for parts in ([task.train for task in tasks], [task.dev for task in tasks])
+    )
+    return JointTask(",".join(task.name for task in tasks), JOINT, columns, labels, MEAN, train, dev, tuple(tasks))
 
 
 def _generated(name: str) -> Task:

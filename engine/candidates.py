@@ -157,7 +157,9 @@ class _Tuning:
         examples = ground.with_teacher_outputs(examples, self.stage, progress, should_stop)
         recipe = Recipe(settings.early_epochs if early else settings.final_epochs, self.seed)
         transfer = ground.transfer(encoder)
-        return encoder, train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop, transfer)
+        return encoder, train(
+            encoder, examples, recipe, problem.heads, problem.pad, checkpoint, progress, should_stop, transfer
+        )
 
     def _file(self, suffix: str) -> Path:
         return self.place.with_name(f"{self.place.name}.{suffix}")
@@ -178,7 +180,7 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     from data.tasks import load_task
     from engine.encoder import Encoder
     from engine.export import export_encoder
-    from engine.problem import pooling_of, texts_of
+    from engine.problem import pooling_of, sample_texts
     from engine.teacher import model_folder, read_tokenizer
     from engine.tokens import encode, pad_id
 
@@ -187,7 +189,7 @@ def export_candidate(architecture: Architecture, settings: Settings, weights: Pa
     encoder = Encoder(architecture, task.outputs, pooling_of(task), settings.seed)
     if weights is not None:
         encoder.load_state_dict(load_file(str(weights)))
-    rows = encode(tokenizer, texts_of(task, "dev")[:SAMPLE_ROWS], settings.seq_len)
+    rows = encode(tokenizer, sample_texts(task, SAMPLE_ROWS), settings.seq_len)
     shorter = tuple(length for length in USUAL_SEQ_LENS if weights is not None and length < settings.seq_len)
     program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out, shorter)
     # A random head answers with numbers near zero, beside which what fewer bits round away is large: that says nothing.

@@ -45,6 +45,10 @@ class LogitsTeacher:
 
     @classmethod
     def of(cls, spec: str, task: Task) -> "LogitsTeacher":
+        if len(task.parts) > 1:
+            raise ModelError(
+                f"logits teacher '{spec}' answers one task; leave it away for {task.name}, or give that task alone"
+            )
         folder = model_folder(spec, FILES)
         config = _config(spec, folder)
         if not any(name.endswith(CLASSIFIER) for name in config.get("architectures") or ()):

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from data.tasks import Task, evaluate
 from engine.encoder import Pooling
 from engine.tokens import Row, encode, pad_id
-from engine.training import Examples, Kind
+from engine.training import Examples, Head
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,8 +31,9 @@ class Split:
     """What one stage trains on and is scored on."""
 
     examples: Examples
-    scored_rows: Sequence[Row]
+    scored_rows: Sequence[Row]  # of a joint task those of each part in turn
     scored_labels: Sequence[float]
+    counts: tuple[int, ...]  # of scored rows, by part
 
 
 class Problem:
@@ -39,7 +41,7 @@ class Problem:
 
     def __init__(self, task: Task, tokenizer: "Tokenizer", seq_len: int) -> None:
         self.task = task
-        self.kind: Kind = "regression" if task.kind == "regression" else "classification"
+        self.heads = heads_of(task)
         self.outputs = task.outputs
         self.pooling = pooling_of(task)
         self.pad = pad_id(tokenizer)
@@ -67,33 +69,65 @@ class Problem:
     def split(self, stage: Stage) -> Split:
         """'early' holds out part of the training rows to be scored on; 'final' trains on all and is scored on dev."""
         if stage == "final":
-            everything = range(len(self._train))
-            return Split(self._examples(everything), self._dev, list(self.task.dev["label"]))
-        order = list(range(len(self._train)))
-        random.Random(SPLIT_SEED).shuffle(order)
-        held_out = max(1, min(MOST_HELD_OUT_ROWS, int(len(order) * HELD_OUT_SHARE)))
-        scored, trained = order[:held_out], order[held_out : held_out + MOST_EARLY_ROWS]
-        return Split(self._examples(trained), [self._train[i] for i in scored], [self._labels[i] for i in scored])
+            counts = tuple(len(part.dev) for part in self.task.parts)
+            return Split(self._examples(range(len(self._train))), self._dev, list(self.task.dev["label"]), counts)
+        scored: list[int] = []
+        trained: list[int] = []
+        counts = ()
+        for rows in self._rows_by_part():
+            order = list(rows)
+            random.Random(SPLIT_SEED).shuffle(order)
+            held_out = max(1, min(MOST_HELD_OUT_ROWS, int(len(order) * HELD_OUT_SHARE)))
+            scored += order[:held_out]
+            trained += order[held_out : held_out + MOST_EARLY_ROWS // len(self.heads)]
+            counts += (held_out,)
+        return Split(self._examples(trained), [self._train[i] for i in scored], [self._labels[i] for i in scored], counts)
+
+    def _rows_by_part(self) -> list[range]:
+        """Numbers of the training rows of each part."""
+        ends = list(accumulate(len(part.train) for part in self.task.parts))
+        return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def score(self, split: Split, outputs: Tensor) -> Mapping[str, float]:
         """The task's metrics of outputs (n, N), main one first."""
-        return evaluate(self.task, outputs.numpy(), split.scored_labels)
+        return evaluate(self.task, outputs.numpy(), split.scored_labels, split.counts)
 
     def _examples(self, indices: Iterable[int]) -> Examples:
         kept = list(indices)
-        dtype = torch.float32 if self.kind == "regression" else torch.int64
-        return Examples([self._train[i] for i in kept], torch.tensor([self._labels[i] for i in kept], dtype=dtype))
+        dtype = torch.int64 if self.task.kind == "classification" else torch.float32
+        heads = None
+        if len(self.heads) > 1:
+            owner = [number for number, rows in enumerate(self._rows_by_part()) for _ in rows]
+            heads = torch.tensor([owner[i] for i in kept], dtype=torch.int64)
+        labels = torch.tensor([self._labels[i] for i in kept], dtype=dtype)
+        return Examples([self._train[i] for i in kept], labels, heads=heads)
+
+
+def heads_of(task: Task) -> tuple[Head, ...]:
+    """One for each part of the task, side by side."""
+    ends = list(accumulate(part.outputs for part in task.parts))
+    return tuple(
+        Head("regression" if part.kind == "regression" else "classification", end - part.outputs, end)
+        for part, end in zip(task.parts, ends, strict=True)
+    )
 
 
 def pooling_of(task: Task) -> Pooling:
     """Two sentences are pooled each by itself, for the head to compare: MiniLM fine-tuned for one epoch on STS-B reaches 0.863 dev
-    Pearson so, and 0.840 with one mean over both."""
+    Pearson so, and 0.840 with one mean over both. In a joint task a sentence alone is one whose second is empty: v is zero."""
     return "pair" if task.text_columns == 2 else "mean"
 
 
 def texts_of(task: Task, split: Literal["train", "dev"]) -> list[str | tuple[str, str]]:
-    """A split's sentences, or pairs of them."""
-    rows = task.train if split == "train" else task.dev
-    if task.text_columns == 1:
-        return list(rows["text_a"])
-    return list(zip(rows["text_a"], rows["text_b"], strict=True))
+    """A split's sentences, or pairs of them; of a joint task those of each part in turn."""
+    texts: list[str | tuple[str, str]] = []
+    for part in task.parts:
+        rows = part.train if split == "train" else part.dev
+        texts += rows["text_a"] if part.text_columns == 1 else zip(rows["text_a"], rows["text_b"], strict=True)
+    return texts
+
+
+def sample_texts(task: Task, count: int) -> list[str | tuple[str, str]]:
+    """The first dev sentences, or pairs of them, as many of each part."""
+    parts = task.parts
+    return [text for part in parts for text in texts_of(part, "dev")[: -(-count // len(parts))]]

@@ -72,7 +72,7 @@ def _tuned(ground: Ground, architecture: Architecture, progress: Progress, shoul
             encoder = ground.student(largest, "early", progress, should_stop)
             recipe = Recipe(settings.early_epochs, settings.seed, ffn_choices=choices)
             examples, transfer = problem.split("early").examples, ground.transfer(encoder)
-            train(encoder, examples, recipe, problem.kind, problem.pad, checkpoint, told, should_stop, transfer)
+            train(encoder, examples, recipe, problem.heads, problem.pad, checkpoint, told, should_stop, transfer)
             save_weights(encoder.state_dict(), finished, {"about": json.dumps(about)})
             checkpoint.unlink(missing_ok=True)
     return finished

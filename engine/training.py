@@ -47,13 +47,27 @@ Kind = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
+class Head:
+    """What of an encoder's N outputs answers one task: those from `start` to before `stop`."""
+
+    kind: Kind
+    start: int
+    stop: int
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
 class Examples:
-    """Rows with their labels: float32 (n,) of a regression, int64 (n,) of a classification; and where a task-trained teacher takes
-    part, its outputs (n, N)."""
+    """Rows with their labels, (n,): numbers of a regression, classes from 0; where a task-trained teacher takes part, its outputs (n, N);
+    and where there are several heads, which one answers each row, int64 (n,)."""
 
     rows: Sequence[Row]
     labels: Tensor
     teacher_outputs: Tensor | None = None
+    heads: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ def train(
     encoder: Encoder,
     examples: Examples,
     recipe: Recipe,
-    kind: Kind,
+    heads: Sequence[Head],
     pad: int,
     checkpoint: Path,
     progress: Progress,
@@ -78,13 +92,14 @@ def train(
     transfer: Transfer | None = None,
 ) -> float:
     """Fine-tune in place and return the seconds that its steps took. A killed run goes on from its checkpoint, at most 20 s back. With a
-    transfer, the student goes on learning from its teacher's layers beside the task (MobileBERT's auxiliary knowledge transfer).
+    transfer, the student goes on learning from its teacher's layers beside the task (MobileBERT's auxiliary knowledge transfer). With several
+    heads, one for each task, every batch has rows of all, and a row counts the same whatever its task (multi-task learning, Caruana 1997).
 
     Raises:
         Cancelled: `should_stop()` turned true; the checkpoint holds what was reached.
         TrainingError: the loss is no longer a number.
     """
-    run = _Run(encoder, examples, recipe, kind, pad, checkpoint, transfer)
+    run = _Run(encoder, examples, recipe, heads, pad, checkpoint, transfer)
     run.restore()
     pace = Pace(progress, should_stop)
     done = 0
@@ -132,7 +147,7 @@ class _Run:
         encoder: Encoder,
         examples: Examples,
         recipe: Recipe,
-        kind: Kind,
+        heads: Sequence[Head],
         pad: int,
         checkpoint: Path,
         transfer: Transfer | None = None,
@@ -142,7 +157,7 @@ class _Run:
         self.transfer = transfer
         self.encoder = encoder.to(self.device).train()
         self.examples = examples
-        self.kind = kind
+        self.heads = heads
         self.pad = pad
         self.recipe = recipe
         self.part_tokens = _busy_tokens(encoder.architecture) // (PASSES_OF_ELASTIC if recipe.ffn_choices else 1)
@@ -150,18 +165,23 @@ class _Run:
         encoder.requires_grad_(True)
         encoder.embeddings.word_embeddings.requires_grad_(False)
         self.head = encoder.classifier
-        self.low, self.span = _range(examples.labels) if kind == "regression" else (0.0, 1.0)
-        if kind == "regression":
-            nn.init.constant_(self.head.bias, (float(examples.labels.mean()) - self.low) / self.span)
+        self.low, self.span = torch.zeros(encoder.outputs), torch.ones(encoder.outputs)  # of each output's labels
+        for number, head in enumerate(heads):
+            if head.kind == "regression":
+                own = examples.labels if examples.heads is None else examples.labels[examples.heads == number]
+                self.low[head.columns], self.span[head.columns] = _range(own)
+                middle = (float(own.mean()) - self.low[head.start]) / self.span[head.start]
+                nn.init.constant_(self.head.bias[head.columns], float(middle))
+        self.low, self.span = self.low.to(self.device), self.span.to(self.device)
         self.trained = {name: value for name, value in encoder.named_parameters() if value.requires_grad}
         if transfer is not None:
             transfer.to(self.device)
             self.trained |= {f"projection.{name}": value for name, value in transfer.projection.named_parameters()}
         rate = recipe.learning_rate * 384 / encoder.architecture.hidden_size
-        head = [value for name, value in self.trained.items() if name.startswith("classifier.")]
+        fresh = [value for name, value in self.trained.items() if name.startswith("classifier.")]
         body = [value for name, value in self.trained.items() if not name.startswith("classifier.")]
         self.rates = [rate, rate * HEAD_LEARNING_RATE]
-        groups = [{"params": body}, {"params": head}]
+        groups = [{"params": body}, {"params": fresh}]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
         self.state = TrainingState(checkpoint, self.trained, self.optimizer)
         self.trained_s = 0.0
@@ -194,12 +214,13 @@ class _Run:
             *(tensor.to(self.device) for tensor in collate([self.examples.rows[index] for index in indices], self.pad))
         )
         labels, theirs = self.examples.labels[indices].to(self.device), self._taught(indices)
+        owners = None if self.examples.heads is None else self.examples.heads[indices].to(self.device)
         members, total = self._members(), 0.0
         for sizes in members:
             with mixed_precision(self.device):
                 outputs, transferred = self._answers(batch, sizes)
                 outputs = outputs.float()
-            loss = (self._loss(outputs, labels, theirs) + transferred) * share / len(members)
+            loss = (self._loss(outputs, labels, theirs, owners) + transferred) * share / len(members)
             loss.backward()
             total += float(loss.detach())
             if len(members) > 1 and theirs is None:
@@ -232,12 +253,26 @@ class _Run:
         theirs = self.examples.teacher_outputs
         return None if theirs is None else (theirs[indices].to(self.device) - self.low) / self.span
 
-    def _loss(self, outputs: Tensor, labels: Tensor, theirs: Tensor | None) -> Tensor:
-        regression = self.kind == "regression"
+    def _loss(self, outputs: Tensor, labels: Tensor, theirs: Tensor | None, owners: Tensor | None) -> Tensor:
+        """Mean over the rows, each answered by its own head."""
+        if owners is None:
+            return self._loss_of(self.heads[0], outputs, labels, theirs)
+        total = outputs.new_zeros(())
+        for number, head in enumerate(self.heads):
+            own = owners == number
+            if count := int(own.sum()):
+                taught = None if theirs is None else theirs[own][:, head.columns]
+                loss = self._loss_of(head, outputs[own][:, head.columns], labels[own], taught)
+                total = total + loss * (count / len(owners))
+        return total
+
+    def _loss_of(self, head: Head, outputs: Tensor, labels: Tensor, theirs: Tensor | None) -> Tensor:
+        """Of one head's outputs (B, its N), as a mean."""
+        regression = head.kind == "regression"
         if regression:
-            loss = functional.mse_loss(outputs[:, 0], (labels - self.low) / self.span)
+            loss = functional.mse_loss(outputs[:, 0], (labels - self.low[head.start]) / self.span[head.start])
         else:
-            loss = functional.cross_entropy(outputs, labels)
+            loss = functional.cross_entropy(outputs, labels.long())
         if theirs is None:
             return loss
         return (1 - LOGITS_WEIGHT) * loss + LOGITS_WEIGHT * logits_transfer(outputs, theirs, regression)
@@ -250,7 +285,7 @@ class _Run:
     @torch.no_grad()
     def finish(self) -> None:
         """Labels of a regression are learned as numbers from 0 to 1, whatever their scale; the head takes it over."""
-        self.head.weight.mul_(self.span)
+        self.head.weight.mul_(self.span[:, None])
         self.head.bias.mul_(self.span).add_(self.low)
         self.encoder.to("cpu").eval()
         if self.transfer is not None:

@@ -100,7 +100,7 @@ def _train(
     encoder = Encoder(teacher.architecture, problem.outputs, problem.pooling, recipe.seed)
     encoder.load_state_dict(teacher.encoder.state_dict(), strict=False)
     split, checkpoint = problem.split("final"), folder / "checkpoint.pt"
-    seconds = train(encoder, split.examples, recipe, problem.kind, problem.pad, checkpoint, progress, should_stop)
+    seconds = train(encoder, split.examples, recipe, problem.heads, problem.pad, checkpoint, progress, should_stop)
     metrics = problem.score(split, predict(encoder, split.scored_rows, problem.pad, should_stop))
     outputs = predict(encoder, split.examples.rows, problem.pad, should_stop)
     save_weights({"outputs": outputs}, folder / "outputs.safetensors", {})

@@ -168,7 +168,7 @@ def checked(settings: Settings) -> Settings:
     Raises:
         UsageError: a name that its owner does not know, or a file that is no task; one line that says what to give.
     """
-    from data.tasks import load_task, task_names
+    from data.tasks import load_task, part_names, task_names
     from data.text import text_files
     from engine.space import SearchSpace
     from engine.strategies import check_strategy
@@ -180,10 +180,10 @@ def checked(settings: Settings) -> Settings:
     check_constraints(replace(settings, latency=MEASURED, predicted=predicted))
     all_predicted = len(predicted) == len(latencies)
     task = settings.task
-    if task not in {info.name for info in task_names()}:
+    known = {info.name for info in task_names()}
+    if task not in known:
         load_task(task)
-        path, question, options = task.partition("?")
-        task = f"{_absolute(path)}{question}{options}"
+        task = ",".join(each if each in known else _absolute_task(each) for each in part_names(task))
     settings = replace(
         settings,
         latency=PREDICTED if all_predicted else MEASURED,
@@ -191,6 +191,7 @@ def checked(settings: Settings) -> Settings:
         task=task,
         teacher=_absolute(settings.teacher) if settings.teacher not in teacher_names() else settings.teacher,
         text=_absolute(settings.text) if settings.text else None,
+        logits_teacher=_absolute(settings.logits_teacher) if settings.logits_teacher else None,
     )
     if settings.text:
         text_files(settings.text)
@@ -201,6 +202,12 @@ def checked(settings: Settings) -> Settings:
     if settings.architecture:
         space.check(Architecture.parse(settings.architecture))
     return settings
+
+
+def _absolute_task(name: str) -> str:
+    """Of a user's own file, with its options."""
+    path, question, options = name.partition("?")
+    return f"{_absolute(path)}{question}{options}"
 
 
 def _latency_of(settings: Settings) -> str:

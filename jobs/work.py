@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import Cancelled, DeviceLost, MeasureError
 from data.home import subfolder
 from data.store import ArtifactRef, Command, Measurement, Store
+from data.tasks import short_name
 from engine.architecture import Architecture
 from engine.search import architecture_of_fields, fields_of_architecture
 from engine.settings import PREDICTED, Settings
@@ -23,6 +25,7 @@ from engine.settings import PREDICTED, Settings
 if TYPE_CHECKING:
     from compiler.build import Built
     from compiler.measure import Latency
+    from data.tasks import Task
 
 # What else runs on a machine comes and goes; a candidate that may be trained already is worth a second look.
 MEASURE_TRIES = 3
@@ -179,18 +182,12 @@ def _pack(
 
     settings, payload = job.settings, job.command.payload
     task = load_task(settings.task)
-    short_name = Path(settings.task.split("?")[0]).stem
+    name = short_name(settings.task)
     device = split_serial(settings.device)[0]
     scored_on = HOST if settings.latency == PREDICTED else device
     description = {
         "architecture": str(job.architecture),
-        "task": {
-            "name": short_name,
-            "kind": task.kind,
-            "pairs": task.text_columns == 2,
-            "label_names": list(task.label_names),
-            "metric": task.metric,
-        },
+        "task": _about_task(task),
         "teacher": settings.teacher,
         "training": training_facts(settings, task),
         "device": device,
@@ -215,10 +212,27 @@ def _pack(
         "run_id": job.command.run_id,
         "trial": job.command.trial,
     }
-    name = file_name(short_name, str(job.architecture), device, latency["latency_ms"], latency["source"])
+    name = file_name(name, str(job.architecture), device, latency["latency_ms"], latency["source"])
     job.progress(f"{job.title}: writing {name}")
     tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
     return write_bundle(built.folder, job.folder / name, description, tokenizer.to_str())
+
+
+def _about_task(task: "Task") -> dict[str, Any]:
+    """As a bundle describes it. Of a joint task also its parts, each with the outputs that answer it: the first, and the one after the last."""
+    about: dict[str, Any] = {
+        "name": short_name(task.name),
+        "kind": task.kind,
+        "pairs": task.text_columns == 2,
+        "label_names": list(task.label_names),
+        "metric": task.metric,
+    }
+    if len(task.parts) > 1:
+        ends = list(accumulate(part.outputs for part in task.parts))
+        about["parts"] = [
+            {**_about_task(part), "outputs": [end - part.outputs, end]} for part, end in zip(task.parts, ends, strict=True)
+        ]
+    return about
 
 
 WORK: Mapping[str, Work] = {

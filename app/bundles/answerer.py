@@ -56,7 +56,7 @@ def _model_answer(bundle: Bundle, text: str, pair: str | None) -> dict[str, Any]
     session = _session(str(bundle.folder), min(bundle.threads, cores()))
     outputs, latency_ms = timed(lambda: session.run(*(tokens[name] for name in INPUTS))[0])
     count = tokens[INPUTS[0]].shape[1]
-    return {**_said(outputs, bundle), "latency_ms": latency_ms, "tokens": count, "seq_len": session.length_for(count)}
+    return {**_said(outputs, bundle, pair), "latency_ms": latency_ms, "tokens": count, "seq_len": session.length_for(count)}
 
 
 def _teacher_answer(bundle: Bundle, question: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _teacher_answer(bundle: Bundle, question: dict[str, Any]) -> dict[str, Any]:
     with torch.no_grad():
         outputs, latency_ms = timed(lambda: encoder(*batch)[0].numpy())
     return {
-        **_said(outputs, bundle),
+        **_said(outputs, bundle, question.get("pair")),
         "latency_ms": latency_ms,
         "architecture": str(encoder.architecture),
         "metrics": dict(metrics),
@@ -91,9 +91,9 @@ def timed(answer: Callable[[], "np.ndarray"]) -> tuple["np.ndarray", float]:
     return outputs, statistics.median(times)
 
 
-def _said(outputs: "np.ndarray", bundle: Bundle) -> dict[str, Any]:
+def _said(outputs: "np.ndarray", bundle: Bundle, pair: str | None) -> dict[str, Any]:
     task = bundle.model.get("task")
-    return {"scores": scores_of(outputs, task)} if task else {"embedding": outputs.tolist()[:SHOWN_NUMBERS]}
+    return {"scores": scores_of(outputs, task, pair is not None)} if task else {"embedding": outputs.tolist()[:SHOWN_NUMBERS]}
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import background, waiting, wording
+from app.answers import pairs_taken
 from app.bundles import exports, shelf
 from app.bundles.exports import HOST_BUNDLE
 from app.bundles.shelf import Shelved
@@ -24,11 +25,14 @@ def draw(each: Shelved) -> None:
     path = _here(each)
     if path is None:
         return
-    pairs = bool((each.model.get("task") or {}).get("pairs"))
+    task = each.model.get("task")
+    pairs, either = bool((task or {}).get("pairs")), bool(task) and len(pairs_taken(task)) == 2
     first, second = EXAMPLES[pairs]
     with st.form(f"try {each.key}", border=True):
         text = st.text_input("Sentence" if not pairs else "First sentence", first, max_chars=2000)
-        pair = st.text_input("Second sentence", second, max_chars=2000) if pairs else None
+        note = "Leave it empty for the tasks on one sentence." if either else None
+        pair = st.text_input("Second sentence", second, max_chars=2000, help=note) if pairs else None
+        pair = None if either and pair is not None and not pair.strip() else pair
         asked = st.form_submit_button("Answer", type="primary", icon=":material/bolt:")
     key = f"asked {each.key}"
     if asked:

@@ -23,7 +23,7 @@ def run(args: Namespace) -> dict[str, Any]:
     bundle = read_bundle(Path(args.bundle))
     threads = args.threads or bundle.threads
     if args.text is not None:
-        return _answer(bundle, tokenised(bundle, args.text, args.pair), threads)
+        return _answer(bundle, tokenised(bundle, args.text, args.pair), threads, args.pair is not None)
     return _answer_file(bundle, Path(args.inputs), Path(args.outputs), threads)
 
 
@@ -36,7 +36,7 @@ def render(result: dict[str, Any]) -> str:
     return f"{result['rows']} rows written to {result['outputs']}"
 
 
-def _answer(bundle: Bundle, tokens: dict[str, "np.ndarray"], threads: int) -> dict[str, Any]:
+def _answer(bundle: Bundle, tokens: dict[str, "np.ndarray"], threads: int, pair: bool) -> dict[str, Any]:
     from compiler.session import Session
 
     with Session(bundle.folder, threads) as session:
@@ -48,7 +48,7 @@ def _answer(bundle: Bundle, tokens: dict[str, "np.ndarray"], threads: int) -> di
     task = bundle.model.get("task")
     if not task:
         return {"embedding": outputs.tolist(), **cost}
-    return {"scores": scores_of(outputs, task), "logits": outputs.tolist(), **cost}
+    return {"scores": scores_of(outputs, task, pair), "logits": outputs.tolist(), **cost}
 
 
 def _time(result: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from app import catalogue, health, own_file, recent, source, wording
 from app.catalogue import OWN_FILE
 from compiler.targets import precisions_of
 from data.errors import PocketformerError, TaskError, UsageError
+from data.tasks import part_names
 from engine.settings import ACCURACIES, LOSSES, SCHEDULES, Settings
 from engine.strategies import strategy_names
 
@@ -294,13 +295,19 @@ class Choice:
 
 
 def ask_task(given: Settings) -> Choice:
-    names = [*catalogue.tasks(), OWN_FILE]
-    default = names.index(given.task) if given.task in names else 0
+    names, (first, *others) = [*catalogue.tasks(), OWN_FILE], part_names(given.task)
+    default = names.index(first) if first in names else 0
     name = st.selectbox("Task", names, index=default, format_func=catalogue.task_title)
     choice = ask_own_file() if name == OWN_FILE else Choice(name)
+    further = [each for each in catalogue.tasks() if each != name]
+    chosen = st.multiselect(
+        "Further tasks for the same model", further, default=[each for each in others if each in further], placeholder="none",
+        help="One model that answers several tasks: its layers are shared, each task has a head of its own. Accuracy is then the mean of theirs.",
+    )  # fmt: skip
     if not choice.problem:
-        st.fragment(preview)(choice.name)
-    return choice
+        for each in (choice.name, *chosen):
+            st.fragment(preview)(each)
+    return Choice(",".join((choice.name, *chosen)), choice.problem)
 
 
 def ask_own_file() -> Choice:
@@ -330,7 +337,7 @@ def ask_own_file() -> Choice:
 
 def preview(task: str) -> None:
     """A few training rows and the balance of the labels, on request: reading a data set takes a moment."""
-    if not st.toggle("Show sample rows", key=f"sample of {task}"):
+    if not st.toggle(f"Show sample rows of {wording.task(task)}", key=f"sample of {task}"):
         return
     try:
         sample = catalogue.sample(task, SAMPLE_ROWS)

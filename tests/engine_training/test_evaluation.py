@@ -128,7 +128,9 @@ def test_a_teacher_worse_than_chance_is_told_and_teaches_nobody(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.tuned_teacher.predict", lambda _encoder, rows, *_: torch.zeros(len(rows), 1))
-    says = r"has pearson 0\.000 on the training rows of alike, no better than one answer for all \(0\.000\); take another teacher"
+    says = (
+        r"has pearson 0\.000 on the training rows of alike, no better than one answer for all \(0\.000\); take another teacher"
+    )
     with pytest.raises(TrainingError, match=says):
         _evaluated(settings, "final", tmp_path / "work")
     without = replace(settings, losses=("hidden", "attention"))
