@@ -94,6 +94,7 @@ def test_without_a_past_it_is_called_a_guess_and_is_wide():
         Settings(
             task="/a b/x.csv?text=a&label=b", device="pixel-8", latency_ms=7.25, precision="int8", depths=(2, 3), losses=()
         ),
+        Settings(task="mrpc,cola", logits_teacher="some/classifier"),
         Settings(trials=30, strategy="tpe", seed=4, text="/text.gz", accuracy="supernet", threads=2),
     ],
 )
