@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.guard import shown_plainly
+from app.memory import leave_modules_alone
 from app.navigation import PAGES, entries
 
 st.set_page_config(page_title="Pocketformer", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
@@ -23,3 +24,4 @@ page = st.navigation(
 )
 with shown_plainly():
     page.run()
+leave_modules_alone()

@@ -1,5 +1,6 @@
 """The Run page: one search, live. The URL names the run (`?run=`) and the trial shown (`&trial=`); all else is in the store."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,14 @@ def page() -> None:
         return
     st.html(STYLE)
     heading(view)
-    st.fragment(shown_plainly()(live), run_every=None if view.run.over else REFRESH_S)(run_id)
+    if len(view.devices) > 1:
+        ask_device(list(view.devices))
+    every_s = None if view.run.over else REFRESH_S
+    st.fragment(part(now), run_every=every_s)(run_id)
+    st.fragment(part(candidates))(run_id)
+    st.subheader("Log", help="The newest line is at the top.")
+    st.fragment(part(log), run_every=every_s)(run_id)
+    panels.settings(view.run)
 
 
 def heading(view: Snapshot) -> None:
@@ -67,30 +75,45 @@ def bundle_bytes(bundle: ArtifactRef) -> bytes:
         return file.read()
 
 
-def live(run_id: str) -> None:
-    """All that changes while the run goes on. A fragment: it runs again by itself until the run is over.
+def part(draw: Callable[[Snapshot], None]) -> Callable[[str], None]:
+    """A fragment that draws one part of the page from the run as the store has it now, or a word on why it cannot be read.
 
     Drawing loads the cores too, here and in a browser beside it, so it waits while a latency of this machine is taken.
     """
-    with busy():
-        draw(run_id)
+
+    @shown_plainly()
+    def drawn(run_id: str) -> None:
+        with busy():
+            try:
+                view = source.snapshot(run_id)
+                device = shown_device(list(view.devices))
+                if device != next(iter(view.devices)):
+                    view = source.snapshot_on(run_id, device)
+            except PocketformerError as error:
+                st.warning(f"{wording.markdown(str(error))} Trying again.", icon=":material/cloud_off:")
+                return
+            draw(view)
+
+    return drawn
 
 
-def draw(run_id: str) -> None:
-    """The run as the store has it now, or a word on why it cannot be read."""
-    try:
-        view = source.snapshot(run_id)
-    except PocketformerError as error:
-        st.warning(f"{wording.markdown(str(error))} Trying again.", icon=":material/cloud_off:")
-        return
-    remember(view)
-    if len(view.devices) > 1 and (device := shown_device(list(view.devices))) != next(iter(view.devices)):
-        view = source.snapshot_on(run_id, device)
+def now(view: Snapshot) -> None:
+    """What changes from second to second, and is cheap to draw. It looks whether the rest has become old."""
     facts(view)
     panels.outcome(view)
     health.stalled(view)
     panels.numbers(view)
     panels.progress(view)
+    drawn = f"drawn {view.run.run_id}"
+    if st.session_state.get(drawn) not in (None, step_of(view)):
+        st.session_state[drawn] = step_of(view)
+        st.rerun()  # all: a changed status changes the heading too, and an ended run polls no more
+
+
+def candidates(view: Snapshot) -> None:
+    """Charts and tables of the trials. Drawn when the search has taken a step, not every other second: twenty browsers on one run must not
+    keep the server busy with drawing the same again."""
+    st.session_state[f"drawn {view.run.run_id}"] = step_of(view)
     selected = selected_trial(view)
     best = view.best
     shown = next((trial for trial in view.trials if trial.trial == selected), best) or summary.notable_trial(view.trials)
@@ -103,28 +126,44 @@ def draw(run_id: str) -> None:
                 "Details of the best candidate appear here. Click a point or a row to see another.", icon=":material/touch_app:"
             )
         else:
-            panels.details(view, shown, source.compiled(run_id, shown.trial), best=best is shown)
+            panels.details(view, shown, source.compiled(view.run.run_id, shown.trial), best=best is shown)
             controls.drop(view.run, shown)
     st.subheader("Trials")
     panels.table(view.trials, selected)
     panels.course(view)
-    st.subheader("Log", help="The newest line is at the top.")
+
+
+def log(view: Snapshot) -> None:
     panels.log(view.events)
-    panels.settings(view.run)
 
 
-def shown_device(devices: list[str]) -> str:
+def step_of(view: Snapshot) -> tuple[object, ...]:
+    """Differs where anything but the log, the time and the progress of what is under way does."""
+    return (
+        view.run.state_version,
+        view.run.status,
+        view.run.error,
+        len(view.artifacts),
+        tuple(each.command_id for each in view.working),
+    )
+
+
+def ask_device(devices: list[str]) -> None:
     """Whose latencies are shown; the URL keeps it (`&on=`)."""
-    named = st.query_params.get("on", "")
 
     def keep() -> None:
         st.query_params["on"] = st.session_state["on"]
 
-    chosen: str = st.segmented_control(
-        "Latency on", devices, default=named if named in devices else devices[0], key="on", required=True, on_change=keep,
+    st.segmented_control(
+        "Latency on", devices, default=shown_device(devices), key="on", required=True, on_change=keep,
         help="The run is for several devices: a candidate has to meet the target of each.",
     )  # fmt: skip
-    return chosen
+
+
+def shown_device(devices: list[str]) -> str:
+    """The one in the URL, else the first."""
+    named = st.query_params.get("on", "")
+    return named if named in devices else devices[0]
 
 
 def facts(view: Snapshot) -> None:
@@ -141,15 +180,6 @@ def facts(view: Snapshot) -> None:
             f"run {run.run_id}",
         )
         st.caption(wording.markdown(" · ".join(asked)), width="content")
-
-
-def remember(view: Snapshot) -> None:
-    """Run the whole page again when the status has changed: its heading offers something else, and an ended run stops polling."""
-    key = f"status of {view.run.run_id}"
-    before = st.session_state.get(key)
-    st.session_state[key] = view.run.status
-    if before not in (None, view.run.status):
-        st.rerun()
 
 
 def selected_trial(view: Snapshot) -> int | None:
