@@ -2,13 +2,15 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from app import preferences
+from app.source import Snapshot
+from data.home import home
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -34,6 +36,22 @@ def chart(figure: go.Figure, key: str, alt: str, *, rows: Callable[[], Rows] | N
             "CSV", data=lambda: csv_of(rows()), file_name=f"pocketformer-{key}.csv", mime="text/csv", on_click="ignore",
             type="tertiary", icon=":material/download:", key=f"csv of {key}", help="The figure's numbers as a CSV file.",
         )  # fmt: skip
+
+
+def shared(view: Snapshot, build: Callable[[], go.Figure], *about: Hashable) -> go.Figure:
+    """A figure of a run's trials, built once for all browsers that show it.
+
+    Args:
+        build: the figure's maker.
+        about: its name, and all that it depends on beside the run as it is now.
+    """
+    run = view.run
+    return _shared(build, (str(home()), run.run_id, run.settings.get("device"), run.state_version, run.status, *about))
+
+
+@st.cache_resource(show_spinner=False, ttl=60.0, max_entries=32)
+def _shared(_build: Callable[[], go.Figure], about: tuple[Hashable, ...]) -> go.Figure:
+    return _build()
 
 
 def csv_of(rows: Rows) -> str:

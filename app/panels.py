@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
 from app import catalogue, layers, summary, wording
-from app.charts import chart
+from app.charts import chart, shared
 from app.source import Snapshot
 from data.errors import ModelError
 from data.records import Event, Run, Trial
 from engine.architecture import Architecture
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 CHART_KEY = "front"
 LEVELS = {"warning": "warning: ", "error": "error: "}
@@ -113,16 +116,13 @@ def front(view: Snapshot, selected: int | None) -> None:
     """Accuracy against latency. A click puts the trial into the URL."""
     from app.figures import pareto_figure
 
-    settings = view.run.settings
-    figure = pareto_figure(
-        view.trials,
-        view.front,
-        float(settings.get("latency_ms", 0.0)),
-        catalogue.metric_of(settings.get("task", "")),
-        selected=selected,
-        dark=st.context.theme.type == "dark",
-        over=view.run.over,
-    )
+    settings, dark = view.run.settings, st.context.theme.type == "dark"
+    target_ms, metric = float(settings.get("latency_ms", 0.0)), catalogue.metric_of(settings.get("task", ""))
+
+    def build() -> "go.Figure":
+        return pareto_figure(view.trials, view.front, target_ms, metric, selected=selected, dark=dark, over=view.run.over)
+
+    figure = shared(view, build, CHART_KEY, selected, dark)
     chart(
         figure,
         CHART_KEY,
@@ -313,8 +313,8 @@ def course(view: Snapshot) -> None:
 def _steps(view: Snapshot) -> None:
     from app.steps_figure import steps_figure
 
-    metric = catalogue.metric_of(view.run.settings.get("task", ""))
-    figure = steps_figure(view.trials, metric, dark=st.context.theme.type == "dark")
+    metric, dark = catalogue.metric_of(view.run.settings.get("task", "")), st.context.theme.type == "dark"
+    figure = shared(view, lambda: steps_figure(view.trials, metric, dark=dark), "steps", dark)
     chart(
         figure,
         "steps",
@@ -332,7 +332,8 @@ def _policy(view: Snapshot) -> None:
     from app.policy_figure import entropy_text, policy_figure
 
     what = "Probability of each option of each decision after each trial, given the options that the trial took before it."
-    chart(policy_figure(view.policies, dark=st.context.theme.type == "dark"), "policy", what)
+    dark = st.context.theme.type == "dark"
+    chart(shared(view, lambda: policy_figure(view.policies, dark=dark), "policy", dark), "policy", what)
     st.caption(f"{what} {entropy_text(view.policies)}")
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import controls, health, panels, recent, source, summary, wording
 from app.guard import shown_plainly
@@ -36,12 +37,13 @@ def page() -> None:
     heading(view)
     if len(view.devices) > 1:
         ask_device(list(view.devices))
-    every_s = None if view.run.over else REFRESH_S
-    st.fragment(part(now), run_every=every_s)(run_id)
+    top = st.container()
     st.fragment(part(candidates))(run_id)
     st.subheader("Log", help="The newest line is at the top.")
-    st.fragment(part(log), run_every=every_s)(run_id)
+    bottom = st.container()
     panels.settings(view.run)
+    # One fragment for both ends of the page: each that runs by itself costs a browser as much as what it draws.
+    st.fragment(part(partial(now, top, bottom)), run_every=None if view.run.over else REFRESH_S)(run_id)
 
 
 def heading(view: Snapshot) -> None:
@@ -97,13 +99,16 @@ def part(draw: Callable[[Snapshot], None]) -> Callable[[str], None]:
     return drawn
 
 
-def now(view: Snapshot) -> None:
+def now(top: DeltaGenerator, bottom: DeltaGenerator, view: Snapshot) -> None:
     """What changes from second to second, and is cheap to draw. It looks whether the rest has become old."""
-    facts(view)
-    panels.outcome(view)
-    health.stalled(view)
-    panels.numbers(view)
-    panels.progress(view)
+    with top:
+        facts(view)
+        panels.outcome(view)
+        health.stalled(view)
+        panels.numbers(view)
+        panels.progress(view)
+    with bottom:
+        panels.log(view.events)
     drawn = f"drawn {view.run.run_id}"
     if st.session_state.get(drawn) not in (None, step_of(view)):
         st.session_state[drawn] = step_of(view)
@@ -131,10 +136,6 @@ def candidates(view: Snapshot) -> None:
     st.subheader("Trials")
     panels.table(view.trials, selected)
     panels.course(view)
-
-
-def log(view: Snapshot) -> None:
-    panels.log(view.events)
 
 
 def step_of(view: Snapshot) -> tuple[object, ...]:
