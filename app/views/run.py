@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app import controls, health, panels, recent, source, summary, wording
 from app.guard import shown_plainly
@@ -15,6 +14,7 @@ from data.errors import PocketformerError
 from data.records import ArtifactRef
 
 REFRESH_S = 2.0
+LOG_REFRESH_S = 4.0
 STYLE = Path(__file__).with_name("run.css")
 
 
@@ -37,13 +37,11 @@ def page() -> None:
     heading(view)
     if len(view.devices) > 1:
         ask_device(list(view.devices))
-    top = st.container()
+    st.fragment(part(now), run_every=None if view.run.over else REFRESH_S)(run_id)
     st.fragment(part(candidates))(run_id)
     st.subheader("Log", help="The newest line is at the top.")
-    bottom = st.container()
+    st.fragment(part(log), run_every=None if view.run.over else LOG_REFRESH_S)(run_id)
     panels.settings(view.run)
-    # One fragment for both ends of the page: each that runs by itself costs a browser as much as what it draws.
-    st.fragment(part(partial(now, top, bottom)), run_every=None if view.run.over else REFRESH_S)(run_id)
 
 
 def heading(view: Snapshot) -> None:
@@ -99,16 +97,13 @@ def part(draw: Callable[[Snapshot], None]) -> Callable[[str], None]:
     return drawn
 
 
-def now(top: DeltaGenerator, bottom: DeltaGenerator, view: Snapshot) -> None:
+def now(view: Snapshot) -> None:
     """What changes from second to second, and is cheap to draw. It looks whether the rest has become old."""
-    with top:
-        facts(view)
-        panels.outcome(view)
-        health.stalled(view)
-        panels.numbers(view)
-        panels.progress(view)
-    with bottom:
-        panels.log(view.events)
+    facts(view)
+    panels.outcome(view)
+    health.stalled(view)
+    panels.numbers(view)
+    panels.progress(view)
     drawn = f"drawn {view.run.run_id}"
     if st.session_state.get(drawn) not in (None, step_of(view)):
         st.session_state[drawn] = step_of(view)
@@ -136,6 +131,10 @@ def candidates(view: Snapshot) -> None:
     st.subheader("Trials")
     panels.table(view.trials, selected)
     panels.course(view)
+
+
+def log(view: Snapshot) -> None:
+    panels.log(view.events)
 
 
 def step_of(view: Snapshot) -> tuple[object, ...]:
