@@ -17,6 +17,7 @@ HEIGHT_PX = 460
 CROWD = 60  # more marks than this of one kind are drawn smaller
 STRIP_ROW = 0.085  # share of the height that a row of the strip below the main plot takes
 STRIP_GAP = 0.035
+MARGIN = 0.015  # share of the width that is left of 0 ms, where marks of very fast models need room
 MAIN_HOVER = (
     "<b>Trial %{customdata[0]}</b> · %{customdata[1]}<br>latency %{customdata[2]}, %{customdata[3]}<br>"
     "%{customdata[4]} %{customdata[5]}<br>%{customdata[6]}<extra></extra>"
@@ -235,7 +236,7 @@ def _lay_out(figure: go.Figure, scored: Sequence[Trial], rows: list[str], high_m
         dragmode="pan",
         font={"color": ink.text},
         xaxis={
-            "title": {"text": "Latency (ms), median"}, "range": [0, high_ms], "anchor": "y2" if rows else "y", "automargin": True, **grid,
+            "title": {"text": "Latency (ms), median"}, "range": [-MARGIN * high_ms, high_ms], "anchor": "y2" if rows else "y", "automargin": True, **grid,
         },
         yaxis={
             "title": {"text": _axis_title(metric)}, "range": [low, high], "automargin": True,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 SEARCH_S = 1800.0
+ROW_PX = 36  # of the table of trials, its header too
 SMALL = {
     "latency_ms": "200", "distil_seconds": "4", "final_epochs": "1", "seq_len": "32", "depths": "1,2", "ffn_sizes": "384",
 }  # fmt: skip
@@ -46,7 +47,7 @@ class Story:
     def __init__(self, page: "Page", address: str, task: str, trials: int, pictures: Path | None) -> None:
         self.page, self.address, self.task, self.trials, self.pictures = page, address, task, trials, pictures
         self.steps: list[tuple[str, float]] = []
-        self.run_id = ""
+        self.run_id, self.dropped = "", 0
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -89,29 +90,28 @@ class Story:
         self.try_and_ship(folder)
 
     def drop(self) -> None:
-        """Only where the page offers it, which a search that is nearly over does not."""
-        button = self.page.get_by_role("button", name=re.compile("^Drop"))
-        if button.count():
-            with self.step("drop a candidate"):
-                button.first.click()
-                yes = self.page.get_by_role("button", name=re.compile("^Yes"))
-                if yes.count():
-                    yes.first.click()
-                settled(self.page)
+        page = self.page
+        with self.step("drop a candidate"):
+            page.get_by_role("button", name=re.compile("^Drop this")).click()
+            page.get_by_role("button", name="Yes, drop it").click()
+            said = page.get_by_text(re.compile(r"^Dropping trial \d+")).first
+            said.wait_for()
+            self.dropped = int(re.findall(r"\d+", said.inner_text())[0])
+            settled(page)
 
     def read_why(self) -> None:
-        """Click marks of the chart until one says why it has no accuracy; a search may have none that was dropped."""
+        """Click the row of the candidate that was dropped: without a latency it is no mark of the chart."""
         page = self.page
-        why = page.get_by_text(re.compile("^Why it"))
         with self.step("read why one was dropped"):
-            for mark in page.locator(".scatterlayer .points path").all():
-                box = mark.bounding_box()
-                if why.count() or box is None:
-                    break
-                page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-                page.wait_for_timeout(1000)
-                settled(page)
-            print(f"           {why.first.inner_text() if why.count() else 'no candidate of this search was dropped'}")
+            grid = page.get_by_test_id("stDataFrame").filter(visible=True).first  # those before it are folded away
+            grid.scroll_into_view_if_needed()
+            box = grid.bounding_box()
+            assert box is not None
+            page.mouse.click(box["x"] + ROW_PX / 2, box["y"] + ROW_PX * (self.dropped + 0.5))
+            why = page.get_by_text(re.compile("^Why it"))
+            why.wait_for(timeout=20_000)
+            settled(page)
+            print(f"           {why.inner_text()} {why.locator('..').inner_text().removeprefix(why.inner_text()).strip()}")
 
     def compare(self) -> None:
         page = self.page
@@ -128,7 +128,7 @@ class Story:
         page = self.page
         with self.step("open Models"):
             page.get_by_role("button", name="Ship").click()
-            page.get_by_role("link", name="Models").click()
+            page.get_by_role("menuitem", name="Models").click()
             page.get_by_role("heading", name=re.compile("^Models")).wait_for()
             settled(page)
         with self.step("try a sentence"):
