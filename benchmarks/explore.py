@@ -1,9 +1,8 @@
 """Explore beside optuna-dashboard on the same trials: `python -m benchmarks.explore [--trials 100000] [--json FILE]`.
 
 Both show the trials in chromium, each from a server of its own that is up already: seconds from the request of the page to its chart
-(accuracy against latency), and, here, from a filter in the address to the chart that shows it; in turns, medians of `--rounds`. Memory is of
-the web process, at the end. optuna-dashboard has no filter in the address; its figure is the same page opened again. Needs Debian's
-chromium and `make peers`. The trials, written once, stay in `--folder`.
+(accuracy against latency), and, here, from a slider's step to the chart that shows it; in turns, medians of `--rounds`. Memory is of
+the web process, at the end. Needs Debian's chromium and `make peers`. The trials, written once, stay in `--folder`.
 """
 
 import argparse
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 RUNS = 20
 PAGE_S = 180.0
-FILTER = "layers=3&layers=4"
+DENSITY = "[...document.querySelectorAll('.js-plotly-plot .heatmaplayer image')].map(each => each.href.baseVal).join()"
 DRAWN = "document.querySelector('.js-plotly-plot .main-svg') !== null"
 SETTLED = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
 
@@ -42,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the trials are kept; else below POCKETFORMER_HOME")
     parser.add_argument("--fill-only", action="store_true", help="write the trials, time nothing")
+    parser.add_argument("--alone", action="store_true", help="leave optuna-dashboard away")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     sys.exit(exit_status_of("explore", lambda: run(options)))
@@ -66,25 +66,27 @@ def run(options: argparse.Namespace) -> None:
         theirs, their_process = stack.enter_context(_served(command, {}, "/", folder / "theirs.log"))
         browser = stack.enter_context(chromium())
 
-        def timed(url: str, done: Callable[["Page"], None]) -> float:
+        def opened(url: str, done: Callable[["Page"], None]) -> tuple["Page", float]:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PAGE_S * 1000)
             began = time.perf_counter()
             page.goto(url, wait_until="commit")
             done(page)
-            took = time.perf_counter() - began
-            page.close()
-            return took
+            return page, time.perf_counter() - began
 
         rows: dict[str, list[float]] = {"first content": [], "filter": [], "optuna-dashboard": []}
         for number in range(1, options.rounds + 1):
             progress.log(f"round {number} of {options.rounds}")
-            limit = f"limit={11 + number / 10:g}"  # each round asks the store anew: nothing is answered from what was kept
-            rows["first content"].append(timed(f"{ours}/explore?{limit}", _chart_of_ours))
-            rows["filter"].append(
-                timed(f"{ours}/explore?{limit}&{FILTER}&ffn_mean=384&ffn_mean={1400 + number}", _chart_of_ours)
-            )
-            rows["optuna-dashboard"].append(timed(f"{theirs}/dashboard/studies/1", _chart_of_theirs))
+            # each round asks the store anew: nothing is answered from what was kept
+            asked = f"limit={11 + number / 10:g}&ffn_mean=384&ffn_mean={1536 - 16 * number}"
+            page, seconds = opened(f"{ours}/explore?{asked}", _chart_of_ours)
+            rows["first content"].append(seconds)
+            rows["filter"].append(_filter(page))
+            page.close()
+            if not options.alone:
+                page, seconds = opened(f"{theirs}/dashboard/studies/1", _chart_of_theirs)
+                rows["optuna-dashboard"].append(seconds)
+                page.close()
         progress.close()
         memory_mb = {"pocketformer": _memory_mb(our_process), "optuna-dashboard": _memory_mb(their_process)}
     report = {
@@ -93,17 +95,24 @@ def run(options: argparse.Namespace) -> None:
         "seconds": rows,
         "memory_mb": memory_mb,
     }
-    medians = {name: statistics.median(values) for name, values in rows.items()}
-    ratio = medians["optuna-dashboard"] / medians["first content"]
+    medians = {name: statistics.median(values) for name, values in rows.items() if values}
+    ratio = None if options.alone else medians["optuna-dashboard"] / medians["first content"]
     print(
         table(
             ("", "median s", "all"),
-            [(name, f"{medians[name]:.2f}", " ".join(f"{value:.2f}" for value in values)) for name, values in rows.items()],
+            [
+                (name, f"{medians[name]:.2f}", " ".join(f"{value:.2f}" for value in values))
+                for name, values in rows.items()
+                if values
+            ],
         )
     )
-    print(
-        f"first content is {ratio:.1f} times as fast; web process {memory_mb['pocketformer']:.0f} MB, theirs {memory_mb['optuna-dashboard']:.0f} MB"
+    beside = (
+        ""
+        if options.alone
+        else f"; first content is {ratio:.1f} times as fast, theirs takes {memory_mb['optuna-dashboard']:.0f} MB"
     )
+    print(f"web process {memory_mb['pocketformer']:.0f} MB{beside}")
     machine.keep(report | {"ratio": ratio}, options.json)
 
 
@@ -195,6 +204,19 @@ def _served(
 
 def _chart_of_ours(page: "Page") -> None:
     page.wait_for_function(DRAWN)
+
+
+def _filter(page: "Page") -> float:
+    """Seconds from the step of a slider to the chart without what it leaves out."""
+    page.wait_for_function(SETTLED)
+    page.get_by_text("Filter by latency, accuracy and sizes").click()
+    slider = page.get_by_role("slider", name="Layers").first
+    slider.wait_for()
+    before = page.evaluate(DENSITY)
+    began = time.perf_counter()
+    slider.press("ArrowRight")
+    page.wait_for_function(f"(before) => {DENSITY} !== before", arg=before)
+    return time.perf_counter() - began
 
 
 def _chart_of_theirs(page: "Page") -> None:
