@@ -18,16 +18,16 @@ def check_texts(bundle: Bundle, pair: str | None) -> None:
     Raises:
         UsageError: one sentence for a task on two, or two for a task on one.
     """
-    task = bundle.model.get("task")
+    task = bundle.model.get("task") or {}
     takes = pairs_taken(task)
-    if task and takes == {True} and pair is None:
+    if takes == {True} and pair is None:
         raise UsageError(f"the task {task['name']} takes two sentences; add --pair SENTENCE")
-    if task and takes == {False} and pair is not None:
+    if takes == {False} and pair is not None:
         raise UsageError(f"the task {task['name']} takes one sentence; leave --pair away")
 
 
-def pairs_taken(task: Mapping[str, Any] | None) -> set[bool]:
-    """Whether a task takes two sentences; of a joint task, whether some and whether all of its parts do. An embedding is of either."""
+def pairs_taken(task: Mapping[str, Any]) -> set[bool]:
+    """Whether a bundle's task takes two sentences: True, False, or both, where parts of a joint task differ; an embedding is of either."""
     return {bool(part["pairs"]) for part in task.get("parts") or [task]} if task else {True, False}
 
 

@@ -52,18 +52,20 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         UsageError: optuna-dashboard, playwright or chromium is missing.
     """
-    _check()
+    _check(options.alone)
     progress = Progress()
     folder = options.folder or subfolder("benchmarks", "explore")
     home, study = folder / f"home-{options.trials}", folder / f"optuna-{options.trials}.db"
-    _fill(home, study, options.trials, progress)
+    _fill(home, None if options.alone else study, options.trials, progress)
     if options.fill_only:
         return
     with ExitStack() as stack:
         settings = {"POCKETFORMER_HOME": str(home)}
         ours, our_process = stack.enter_context(_served(page_command, settings, "/_stcore/health", folder / "ours.log"))
-        command = partial(_their_command, study)
-        theirs, their_process = stack.enter_context(_served(command, {}, "/", folder / "theirs.log"))
+        processes = {"pocketformer": our_process}
+        if not options.alone:
+            command = partial(_their_command, study)
+            theirs, processes["optuna-dashboard"] = stack.enter_context(_served(command, {}, "/", folder / "theirs.log"))
         browser = stack.enter_context(chromium())
 
         def opened(url: str, done: Callable[["Page"], None]) -> tuple["Page", float]:
@@ -88,7 +90,7 @@ def run(options: argparse.Namespace) -> None:
                 rows["optuna-dashboard"].append(seconds)
                 page.close()
         progress.close()
-        memory_mb = {"pocketformer": _memory_mb(our_process), "optuna-dashboard": _memory_mb(their_process)}
+        memory_mb = {name: _memory_mb(process) for name, process in processes.items()}
     report = {
         **machine.facts(("streamlit", "optuna-dashboard")),
         "trials": options.trials,
@@ -116,15 +118,15 @@ def run(options: argparse.Namespace) -> None:
     machine.keep(report | {"ratio": ratio}, options.json)
 
 
-def _check() -> None:
+def _check(alone: bool) -> None:
     missing = missing_parts()
-    if find_spec("optuna_dashboard") is None:
+    if not alone and find_spec("optuna_dashboard") is None:
         missing.append("the Python package optuna-dashboard")
     if missing:
         raise UsageError(f"missing: {', '.join(missing)}; `make peers` installs the packages, and Debian has chromium")
 
 
-def _fill(home: Path, study: Path, trials: int, progress: Progress) -> None:
+def _fill(home: Path, study: Path | None, trials: int, progress: Progress) -> None:
     """The same trials for both; what is there is left as it is."""
     from benchmarks.many_trials import fill, made
 
@@ -137,7 +139,7 @@ def _fill(home: Path, study: Path, trials: int, progress: Progress) -> None:
         with open_store() as store:
             fill(store, trials, RUNS)
         (home / "filled").touch()
-    if not study.exists():
+    if study is not None and not study.exists():
         progress.log(f"writing {trials} trials into a study")
         part = study.with_suffix(".part")
         part.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ Reading a task brings in `datasets`; naming, listing and checking tasks does not
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,11 @@ class Task:
         """The tasks that it is made of: itself alone."""
         return (self,)
 
+    @property
+    def columns(self) -> list[slice]:
+        """Which of the outputs answer each part."""
+        return spans([part.outputs for part in self.parts])
+
 
 @dataclass(frozen=True)
 class JointTask(Task):
@@ -65,6 +71,11 @@ class JointTask(Task):
     @property
     def parts(self) -> tuple[Task, ...]:
         return self.tasks
+
+
+def spans(counts: Sequence[int]) -> list[slice]:
+    """Where each of several lists stands, that are put one after the other."""
+    return [slice(end - count, end) for end, count in zip(accumulate(counts), counts, strict=True)]
 
 
 JOINT, MEAN = "joint", "mean"
@@ -150,13 +161,13 @@ def _evaluate_parts(
     task: JointTask, predictions: "NDArray", labels: "Sequence[float] | None", counts: Sequence[int]
 ) -> dict[str, float]:
     """Each part's own metrics under its name, after the mean of the main ones."""
-    scores, row, column = [], 0, 0
-    for part, count in zip(task.parts, counts, strict=True):
-        rows = slice(row, row + count)
-        own = predictions[rows, column : column + part.outputs]
-        scores.append(evaluate(part, own, None if labels is None else labels[rows]))
-        row, column = row + count, column + part.outputs
-    return _joined(task, scores)
+    return _joined(
+        task,
+        [
+            evaluate(part, predictions[rows, columns], None if labels is None else labels[rows])
+            for part, rows, columns in zip(task.parts, spans(counts), task.columns, strict=True)
+        ],
+    )
 
 
 def _joined(task: JointTask, scores: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -170,11 +181,8 @@ def chance(task: Task, labels: "Sequence[float]") -> dict[str, float]:
     import numpy as np
 
     if isinstance(task, JointTask):
-        row, scores = 0, []
-        for part in task.parts:
-            scores.append(chance(part, labels[row : row + len(part.train)]))
-            row += len(part.train)
-        return _joined(task, scores)
+        rows = spans([len(part.train) for part in task.parts])
+        return _joined(task, [chance(part, labels[own]) for part, own in zip(task.parts, rows, strict=True)])
     answers = [np.full(len(labels), each) for each in range(len(task.label_names))] or [np.zeros(len(labels))]
     scores = [evaluate(task, each, labels) for each in answers]
     return {name: max(each[name] for each in scores) for name in scores[0]}

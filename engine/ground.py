@@ -99,7 +99,7 @@ class Ground:
             return examples
         if settings.logits_teacher:
             another = LogitsTeacher.of(settings.logits_teacher, problem.task)
-            outputs = another.outputs(problem.task, problem, settings.seq_len, settings.seed, progress, should_stop)
+            outputs = another.outputs(problem, settings.seq_len, settings.seed, progress, should_stop)
         else:
             outputs = tuned_teacher(self.teacher, problem, settings.seed, progress, should_stop).outputs
         check_answers(outputs, problem, settings.logits_teacher or settings.teacher)

@@ -17,17 +17,15 @@ from data.errors import Cancelled, ModelError
 from data.home import subfolder
 from data.tasks import Task
 from engine.pace import Progress
-from engine.problem import Problem, texts_of
-from engine.teacher import load_teacher, model_folder
+from engine.problem import Problem
+from engine.teacher import load_teacher, model_folder, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CLASSIFIER = "ForSequenceClassification"  # how transformers names such models, in `architectures` of their config.json
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # all that is read of one: configuration, tokenizer, weights
-BATCH_TOKENS = (
-    512  # padding included: within a second for BERT-base on two cores, which a latency measurement may have to wait for
-)
+BATCH_TOKENS = 512  # padding included: within a second for BERT-base on two cores, for which a latency measurement may wait
 FORMAT = 1  # counted up when a change of this code makes answers differ
 
 
@@ -50,7 +48,9 @@ class LogitsTeacher:
                 f"logits teacher '{spec}' answers one task; leave it away for {task.name}, or give that task alone"
             )
         folder = model_folder(spec, FILES)
-        config = _config(spec, folder)
+        config = read_json(folder / "config.json")
+        if not config:
+            raise ModelError(f"logits teacher '{spec}': {folder} is not a model, as it has no readable config.json")
         if not any(name.endswith(CLASSIFIER) for name in config.get("architectures") or ()):
             return cls(spec, folder, None)
         if not list(folder.glob("*.safetensors")):
@@ -59,10 +59,8 @@ class LogitsTeacher:
             )
         return cls(spec, folder, _order(spec, config, task))
 
-    def outputs(
-        self, task: Task, problem: Problem, seq_len: int, seed: int, progress: Progress, should_stop: ShouldStop
-    ) -> "Tensor":
-        """Its answers (n, N) on the task's training rows, in their order; kept for all later students and runs. A regression's are in the
+    def outputs(self, problem: Problem, seq_len: int, seed: int, progress: Progress, should_stop: ShouldStop) -> "Tensor":
+        """Its answers (n, N) on a task's training rows, in their order; kept for all later students and runs. A regression's are in the
         labels' scale, which a classifier's own may not be: the line that takes one to the other is fitted on these rows.
 
         Raises:
@@ -74,15 +72,15 @@ class LogitsTeacher:
         from engine.checkpoint import only_one, save_weights
 
         if self.order is None:
-            return self._tuned(task, seq_len, seed, progress, should_stop)
-        about = [FORMAT, self._fingerprint(), problem.fingerprint, texts_of(task, "train"), seq_len, self.order]
+            return self._tuned(problem.task, seq_len, seed, progress, should_stop)
+        about = [FORMAT, self._fingerprint(), problem.fingerprint, problem.train_texts, seq_len, self.order]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         folder = subfolder("cache", "teachers", key)
         with only_one(folder / "lock", lambda: progress("another process asks the same teacher", 0.0, {}), should_stop):
             kept = folder / "outputs.safetensors"
             if not kept.is_file():
-                answers = self._asked(texts_of(task, "train"), seq_len, progress, should_stop)[:, list(self.order)]
-                if task.kind == "regression":
+                answers = self._asked(problem.train_texts, seq_len, progress, should_stop)[:, list(self.order)]
+                if problem.task.kind == "regression":
                     answers = _to_scale(answers, problem.split("final").examples.labels)
                 save_weights({"outputs": answers}, kept, {"teacher": self.spec})
         return load_file(str(kept))["outputs"]
@@ -100,17 +98,19 @@ class LogitsTeacher:
         import torch
 
         from engine.hardware import mixed_precision, training_device
+        from engine.tokens import Row, batches_of_tokens
 
         model, tokenizer = self._loaded()
-        device, found = training_device(), torch.zeros(len(texts), model.config.num_labels)
+        columns = [list(texts)] if isinstance(texts[0], str) else list(map(list, zip(*texts, strict=True)))
+        encoded = tokenizer(*columns, truncation=True, max_length=min(seq_len, tokenizer.model_max_length))
+        rows = [Row(ids, []) for ids in encoded["input_ids"]]
+        device, found, done = training_device(), torch.zeros(len(texts), model.config.num_labels), 0
         model.to(device).eval()
-        done = 0
-        for indices in _batches(tokenizer, texts, seq_len):
+        for indices in batches_of_tokens(rows, BATCH_TOKENS, random.Random(0)):
             if should_stop():
                 raise Cancelled("asking the logits teacher was stopped")
-            chosen = [texts[index] for index in indices]
-            words = [[each if isinstance(each, str) else each[place] for each in chosen] for place in range(_columns(texts))]
-            batch = tokenizer(*words, truncation=True, max_length=seq_len, padding=True, return_tensors="pt").to(device)
+            chosen = {name: [values[index] for index in indices] for name, values in encoded.items()}
+            batch = tokenizer.pad(chosen, return_tensors="pt").to(device)
             with busy(), torch.no_grad(), mixed_precision(device):
                 found[indices] = model(**batch).logits.float().cpu()
             done += len(indices)
@@ -138,14 +138,6 @@ class LogitsTeacher:
         return digest.hexdigest()[:16]
 
 
-def _config(spec: str, folder: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ModelError(f"logits teacher '{spec}': {folder} is not a model, as it has no readable config.json") from None
-    return config if isinstance(config, dict) else {}
-
-
 def _order(spec: str, config: Mapping[str, Any], task: Task) -> tuple[int, ...]:
     """By the labels' names where the model has the task's; else its numbers are taken to be the task's."""
     names = {int(number): str(name).lower() for number, name in (config.get("id2label") or {}).items()}
@@ -166,15 +158,3 @@ def _to_scale(answers: "Tensor", labels: "Tensor") -> "Tensor":
     centred, wanted = answers[:, 0] - answers.mean(), labels - labels.mean()
     slope = (centred @ wanted) / (centred @ centred).clamp(min=1e-12)
     return (slope * centred + labels.mean())[:, None]
-
-
-def _columns(texts: Sequence[str | tuple[str, str]]) -> int:
-    return 1 if isinstance(texts[0], str) else 2
-
-
-def _batches(tokenizer: Any, texts: Sequence[str | tuple[str, str]], seq_len: int) -> list[list[int]]:
-    from engine.tokens import Row, batches_of_tokens
-
-    words = [[each if isinstance(each, str) else each[place] for each in texts] for place in range(_columns(texts))]
-    rows = [Row(ids, []) for ids in tokenizer(*words, truncation=True, max_length=seq_len)["input_ids"]]
-    return batches_of_tokens(rows, BATCH_TOKENS, random.Random(0))

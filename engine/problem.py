@@ -4,13 +4,12 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from data.tasks import Task, evaluate
+from data.tasks import Task, evaluate, spans
 from engine.encoder import Pooling
 from engine.tokens import Row, encode, pad_id
 from engine.training import Examples, Head
@@ -75,7 +74,7 @@ class Problem:
         trained: list[int] = []
         counts = ()
         for rows in self._rows_by_part():
-            order = list(rows)
+            order = list(range(rows.start, rows.stop))
             random.Random(SPLIT_SEED).shuffle(order)
             held_out = max(1, min(MOST_HELD_OUT_ROWS, int(len(order) * HELD_OUT_SHARE)))
             scored += order[:held_out]
@@ -83,10 +82,8 @@ class Problem:
             counts += (held_out,)
         return Split(self._examples(trained), [self._train[i] for i in scored], [self._labels[i] for i in scored], counts)
 
-    def _rows_by_part(self) -> list[range]:
-        """Numbers of the training rows of each part."""
-        ends = list(accumulate(len(part.train) for part in self.task.parts))
-        return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    def _rows_by_part(self) -> list[slice]:
+        return spans([len(part.train) for part in self.task.parts])
 
     def score(self, split: Split, outputs: Tensor) -> Mapping[str, float]:
         """The task's metrics of outputs (n, N), main one first."""
@@ -97,7 +94,7 @@ class Problem:
         dtype = torch.int64 if self.task.kind == "classification" else torch.float32
         heads = None
         if len(self.heads) > 1:
-            owner = [number for number, rows in enumerate(self._rows_by_part()) for _ in rows]
+            owner = [number for number, part in enumerate(self.task.parts) for _ in range(len(part.train))]
             heads = torch.tensor([owner[i] for i in kept], dtype=torch.int64)
         labels = torch.tensor([self._labels[i] for i in kept], dtype=dtype)
         return Examples([self._train[i] for i in kept], labels, heads=heads)
@@ -105,10 +102,9 @@ class Problem:
 
 def heads_of(task: Task) -> tuple[Head, ...]:
     """One for each part of the task, side by side."""
-    ends = list(accumulate(part.outputs for part in task.parts))
     return tuple(
-        Head("regression" if part.kind == "regression" else "classification", end - part.outputs, end)
-        for part, end in zip(task.parts, ends, strict=True)
+        Head("regression" if part.kind == "regression" else "classification", columns.start, columns.stop)
+        for part, columns in zip(task.parts, task.columns, strict=True)
     )
 
 

@@ -141,7 +141,7 @@ def read_tokenizer(folder: Path, spec: str) -> "Tokenizer":
         if written.is_file():
             tokenizer = Tokenizer.from_file(str(written))
         elif vocabulary.is_file():
-            lowercase = _json(folder / "tokenizer_config.json").get("do_lower_case", True)
+            lowercase = read_json(folder / "tokenizer_config.json").get("do_lower_case", True)
             tokenizer = Tokenizer.from_str(BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase).to_str())
         else:
             raise ModelError(f"teacher '{spec}': {folder} has neither tokenizer.json nor vocab.txt")
@@ -169,7 +169,7 @@ def _downloaded(hub_id: str, files: Sequence[str]) -> Path:
 
 def _checked(spec: str, folder: Path) -> Architecture:
     """The architecture in a folder's configuration, once everything that can be checked without reading weights is."""
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if not config:
         raise ModelError(f"teacher '{spec}': {folder} is not a model, as it has no readable config.json")
     model_type = str(config.get("model_type"))
@@ -250,10 +250,10 @@ def _bert_name(name: str) -> str:
 def _pooling(folder: Path) -> "Pooling":
     """As the sentence-transformers folder beside the model says; else 'mean', which beats [CLS] for plain BERT
     (Reimers and Gurevych 2019, table 1)."""
-    return "cls" if _json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token") else "mean"
+    return "cls" if read_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token") else "mean"
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty when there is no such file or it is not one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -228,9 +227,9 @@ def _about_task(task: "Task") -> dict[str, Any]:
         "metric": task.metric,
     }
     if len(task.parts) > 1:
-        ends = list(accumulate(part.outputs for part in task.parts))
         about["parts"] = [
-            {**_about_task(part), "outputs": [end - part.outputs, end]} for part, end in zip(task.parts, ends, strict=True)
+            {**_about_task(part), "outputs": [columns.start, columns.stop]}
+            for part, columns in zip(task.parts, task.columns, strict=True)
         ]
     return about
 

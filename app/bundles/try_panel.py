@@ -25,8 +25,8 @@ def draw(each: Shelved) -> None:
     path = _here(each)
     if path is None:
         return
-    task = each.model.get("task")
-    pairs, either = bool((task or {}).get("pairs")), bool(task) and len(pairs_taken(task)) == 2
+    takes = pairs_taken(each.model["task"]) if each.model.get("task") else {False}
+    pairs, either = True in takes, len(takes) == 2
     first, second = EXAMPLES[pairs]
     with st.form(f"try {each.key}", border=True):
         text = st.text_input("Sentence" if not pairs else "First sentence", first, max_chars=2000)

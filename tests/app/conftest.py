@@ -9,6 +9,8 @@ import streamlit as st
 from app import source
 from data.store import open_store
 
+STARTED = "20261121-100000-abcd"
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
@@ -30,6 +32,20 @@ def home(told, tmp_path, monkeypatch):
     yield tmp_path / "home"
     source.store().close()
     st.cache_resource.clear()
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The settings of the runs that pages start, newest last; the runs are in the store, and nothing works on them."""
+    seen = []
+
+    def start_run(store, settings):
+        seen.append(settings)
+        store.create_run(STARTED, settings.to_dict(), {})
+        return STARTED
+
+    monkeypatch.setattr("jobs.driver.start_run", start_run)
+    return seen
 
 
 @pytest.fixture

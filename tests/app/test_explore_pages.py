@@ -118,21 +118,11 @@ def test_an_architecture_that_is_none_of_the_space_is_told(empty):
     assert numbers(app)["Kernels"]
 
 
-def test_training_from_the_design_space_is_a_search_of_one(empty, monkeypatch):
-    import jobs.driver
-
-    seen = []
-
-    def start_run(store, settings):
-        seen.append(settings)
-        store.create_run("20261121-100000-one0", settings.to_dict(), {})
-        return "20261121-100000-one0"
-
-    monkeypatch.setattr(jobs.driver, "start_run", start_run)
+def test_training_from_the_design_space_is_a_search_of_one(empty, started):
     app = shown("space", task="cola", device="galaxy-s20", architecture="L2-H384-A12-F768,1536")
     checked(labelled(app.button, "Start training").click().run())
-    assert (seen[0].architecture, seen[0].task, seen[0].trials) == ("L2-H384-A12-F768,1536", "cola", 1)
-    assert app.query_params["run"] == "20261121-100000-one0"
+    assert (started[0].architecture, started[0].task, started[0].trials) == ("L2-H384-A12-F768,1536", "cola", 1)
+    assert app.query_params["run"] == "20261121-100000-abcd"
 
 
 def test_a_compilation_that_fails_says_so_in_its_last_line(empty):

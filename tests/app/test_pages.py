@@ -155,43 +155,23 @@ def test_an_empty_store_has_a_form_and_no_runs(empty):
     assert labelled(app.button, "Start")
 
 
-def test_start_creates_the_run_and_shows_it(empty, monkeypatch):
-    import jobs.driver
-
-    seen = []
-
-    def start_run(store, settings):
-        seen.append(settings)
-        store.create_run("20261121-100000-abcd", settings.to_dict(), {})
-        return "20261121-100000-abcd"
-
-    monkeypatch.setattr(jobs.driver, "start_run", start_run)
+def test_start_creates_the_run_and_shows_it(empty, started):
     app = search_page(task="cola", latency_ms="4")
     labelled(app.text_input, "Unlabelled text (optional)").set_value(" /data/text.gz ")
     checked(labelled(app.button, "Start").click().run())
-    assert (seen[0].task, seen[0].latency_ms, seen[0].text) == ("cola", 4.0, "/data/text.gz")
+    assert (started[0].task, started[0].latency_ms, started[0].text) == ("cola", 4.0, "/data/text.gz")
     assert app.query_params["run"] == "20261121-100000-abcd"
     assert app.title[0].value == "cola on host"
 
 
-def test_several_tasks_and_a_logits_teacher_go_into_the_run(empty, monkeypatch):
-    import jobs.driver
-
-    seen = []
-
-    def start_run(store, settings):
-        seen.append(settings)
-        store.create_run("20261121-100000-abcd", settings.to_dict(), {})
-        return "20261121-100000-abcd"
-
-    monkeypatch.setattr(jobs.driver, "start_run", start_run)
+def test_several_tasks_and_a_logits_teacher_go_into_the_run(empty, started):
     app = search_page(task="mrpc,stsb", logits_teacher="some/classifier")
     assert labelled(app.selectbox, "Task").value == "mrpc"
     assert labelled(app.multiselect, "Further tasks for the same model").value == ["stsb"]
     assert [each.label for each in app.toggle] == ["Show sample rows of mrpc", "Show sample rows of stsb"]
     checked(labelled(app.multiselect, "Further tasks for the same model").set_value(["stsb", "cola"]).run())
     checked(labelled(app.button, "Start").click().run())
-    assert (seen[0].task, seen[0].logits_teacher) == ("mrpc,stsb,cola", "some/classifier")
+    assert (started[0].task, started[0].logits_teacher) == ("mrpc,stsb,cola", "some/classifier")
     assert app.title[0].value.replace("\\", "") == "mrpc + stsb + cola on host"
 
 

@@ -57,7 +57,7 @@ def problem(teacher: Teacher) -> Problem:
 
 
 def _outputs(folder: Path, problem: Problem) -> torch.Tensor:
-    return LogitsTeacher.of(str(folder), problem.task).outputs(problem.task, problem, 32, 0, silent, never)
+    return LogitsTeacher.of(str(folder), problem.task).outputs(problem, 32, 0, silent, never)
 
 
 def _by_transformers(folder: Path) -> torch.Tensor:
@@ -107,7 +107,7 @@ def test_an_encoder_without_a_head_is_fine_tuned_with_its_own_vocabulary(problem
 def test_it_can_be_stopped(problem: Problem, tmp_path: Path) -> None:
     asked = LogitsTeacher.of(str(_roberta(tmp_path / "roberta")), problem.task)
     with pytest.raises(Cancelled):
-        asked.outputs(problem.task, problem, 32, 0, silent, lambda: True)
+        asked.outputs(problem, 32, 0, silent, lambda: True)
 
 
 def test_what_cannot_answer_is_refused_in_one_line(problem: Problem, tmp_path: Path) -> None:
