@@ -1,7 +1,7 @@
 """Sentences as token ids, and batches of them: what goes into an encoder, in training, export and checks alike."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -56,26 +56,21 @@ def collate(rows: Sequence[Row], pad: int = 0, seq_len: int | None = None) -> Ba
     )
 
 
-def batches_of_rows(rows: Sequence[Row], batch_rows: int, rng: random.Random) -> list[list[int]]:
-    """Indices of rows of like length, `batch_rows` a batch, the batches in random order: little padding, yet a new mix each time."""
-    return _shuffled(_by_length(rows, rng), lambda batch, _: len(batch) == batch_rows, rng)
+def batches_of_rows(count: int, batch_rows: int, rng: random.Random) -> list[list[int]]:
+    """Indices of `count` rows in random order, `batch_rows` a batch."""
+    order = list(range(count))
+    rng.shuffle(order)
+    return [order[start : start + batch_rows] for start in range(0, count, batch_rows)]
 
 
 def batches_of_tokens(rows: Sequence[Row], batch_tokens: int, rng: random.Random) -> list[list[int]]:
-    """As `batches_of_rows`, each batch of about `batch_tokens` tokens, padding included: steps of like cost."""
-    return _shuffled(_by_length(rows, rng), lambda batch, index: len(batch) * len(rows[index].ids) >= batch_tokens, rng)
-
-
-def _by_length(rows: Sequence[Row], rng: random.Random) -> list[int]:
+    """Indices of rows of like length, in batches of about `batch_tokens` tokens, padding included, and in random order: steps of like cost
+    with little padding, yet a new mix each time."""
     jittered = [len(row.ids) + rng.random() * LENGTH_JITTER_TOKENS for row in rows]
-    return sorted(range(len(rows)), key=jittered.__getitem__)
-
-
-def _shuffled(ordered: list[int], full: Callable[[list[int], int], bool], rng: random.Random) -> list[list[int]]:
     batches: list[list[int]] = [[]]
-    for index in ordered:
+    for index in sorted(range(len(rows)), key=jittered.__getitem__):
         batches[-1].append(index)
-        if full(batches[-1], index):
+        if len(batches[-1]) * len(rows[index].ids) >= batch_tokens:
             batches.append([])
     batches = [batch for batch in batches if batch]
     rng.shuffle(batches)

@@ -1,4 +1,4 @@
-"""Fine-tuning an encoder on a task: AdamW, warm-up and linear decay, batches of like length, the word embeddings frozen.
+"""Fine-tuning an encoder on a task: AdamW, warm-up and linear decay, packed batches, the word embeddings frozen.
 
 An elastic encoder is tuned for all its FFN sizes at once (Yu & Huang 2019, "Universally Slimmable Networks"): each step takes the largest,
 the smallest and one drawn by chance, and the smaller two learn the largest one's answers as well as the labels.
@@ -27,6 +27,7 @@ from engine.encoder import Encoder
 from engine.hardware import mixed_precision, training_device
 from engine.losses import logits_transfer
 from engine.pace import Pace, Progress
+from engine.packing import PackedEncoder, groups_of
 from engine.student import ffn_prefix
 from engine.tokens import Batch, Row, batches_of_rows, batches_of_tokens, collate
 from engine.transfer import Transfer
@@ -105,7 +106,7 @@ def train(
     done = 0
     for epoch in range(recipe.epochs):
         rng = random.Random(f"{recipe.seed}/{epoch}")
-        for batch in batches_of_rows(examples.rows, BATCH_ROWS, rng):
+        for batch in batches_of_rows(len(examples.rows), BATCH_ROWS, rng):
             done += 1
             if done <= run.steps:
                 continue
@@ -156,6 +157,7 @@ class _Run:
         self.device = training_device()
         self.transfer = transfer
         self.encoder = encoder.to(self.device).train()
+        self.packed = PackedEncoder(self.encoder)
         self.examples = examples
         self.heads = heads
         self.pad = pad
@@ -210,15 +212,16 @@ class _Run:
 
     def _backward(self, indices: list[int], share: float) -> float:
         started = time.perf_counter()
-        batch = Batch(
-            *(tensor.to(self.device) for tensor in collate([self.examples.rows[index] for index in indices], self.pad))
-        )
+        rows = [self.examples.rows[index] for index in indices]
+        groups = [list(range(len(rows)))] if self.transfer else groups_of(rows)
+        batches = [self._batch([rows[position] for position in group]) for group in groups]
+        indices = [indices[position] for group in groups for position in group]
         labels, theirs = self.examples.labels[indices].to(self.device), self._taught(indices)
         owners = None if self.examples.heads is None else self.examples.heads[indices].to(self.device)
         members, total = self._members(), 0.0
         for sizes in members:
             with mixed_precision(self.device):
-                outputs, transferred = self._answers(batch, sizes)
+                outputs, transferred = self._answers(batches, sizes)
                 outputs = outputs.float()
             loss = (self._loss(outputs, labels, theirs, owners) + transferred) * share / len(members)
             loss.backward()
@@ -237,13 +240,18 @@ class _Run:
         drawn = [rng.choice([size for size in choices if size <= limit]) for limit in largest]
         return [largest, [choices[0]] * len(largest), drawn]
 
-    def _answers(self, batch: Batch, ffn_sizes: Sequence[int]) -> tuple[Tensor, Tensor | float]:
+    def _batch(self, rows: Sequence[Row]) -> Batch:
+        return Batch(*(tensor.to(self.device) for tensor in collate(rows, self.pad)))
+
+    def _answers(self, batches: Sequence[Batch], ffn_sizes: Sequence[int]) -> tuple[Tensor, Tensor | float]:
         """The outputs, and of the encoder as a whole what its layers have yet to learn from the teacher's, where that is asked for."""
         if tuple(ffn_sizes) != self.encoder.architecture.ffn_sizes:
             smaller = ffn_prefix(dict(self.encoder.named_parameters()), ffn_sizes)
-            return cast(Tensor, functional_call(self.encoder, smaller, batch)), 0.0
+            weights = {f"encoder.{name}": value for name, value in smaller.items()}
+            return cast(Tensor, functional_call(self.packed, weights, (batches,))), 0.0
         if self.transfer is None:
-            return cast(Tensor, self.encoder(*batch)), 0.0
+            return cast(Tensor, self.packed(batches)), 0.0
+        (batch,) = batches
         features = self.encoder.features(*batch)
         outputs = self.encoder.answer(features.hidden[-1], batch.token_type_ids, batch.attention_mask)
         return outputs, self.transfer.loss(features, batch)
