@@ -14,7 +14,13 @@ from data.explore import Point
 from data.records import Trial
 
 HEIGHT_PX = 460
-CROWD = 60  # more marks than this of one kind are drawn smaller
+CROWD = 60  # more marks than this of one kind are drawn smaller and without outlines, which cost a browser as much as the marks
+CROWD_OPACITY = 0.75
+CHARACTER_PX = 6.5  # of a row's label
+MARGIN_LEFT_PX, MARGIN_BELOW_PX = (
+    72,
+    64,
+)  # for an axis with numbers and a title; Plotly, left to find them, draws a figure twice
 STRIP_ROW = 0.085  # share of the height that a row of the strip below the main plot takes
 STRIP_GAP = 0.035
 MARGIN = 0.015  # share of the width that is left of 0 ms, where marks of very fast models need room
@@ -114,8 +120,8 @@ def _add_points(figure: go.Figure, trials: Sequence[Trial], look: Look, metric: 
             "symbol": _symbols(trials, look),
             "color": look.color,
             "size": [11 if not crowded or trial.trial in front else 7 for trial in trials],
-            "opacity": 1,
-            "line": {"width": 1, "color": ink.paper if crowded else ink.line},
+            "opacity": CROWD_OPACITY if crowded else 1,
+            "line": {"width": 0 if crowded else 1, "color": ink.line},
         },
         name=look.label,
         customdata=_facts(trials, metric, "accuracy"),
@@ -226,20 +232,20 @@ def _add_target(figure: go.Figure, target_ms: float, high_ms: float, ink: Ink) -
 def _lay_out(figure: go.Figure, scored: Sequence[Trial], rows: list[str], high_ms: float, metric: str, ink: Ink) -> None:
     strip_top = len(rows) * STRIP_ROW
     low, high = _score_range(scored)
-    grid = {"gridcolor": ink.grid, "zeroline": False}
+    grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": False}
     figure.update_layout(
         height=HEIGHT_PX,
-        margin={"l": 8, "r": 12, "t": 64, "b": 8},
+        margin={"l": max(MARGIN_LEFT_PX, *(int(CHARACTER_PX * len(row)) + 12 for row in rows), 0), "r": 20, "t": 72, "b": MARGIN_BELOW_PX},
         legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "title_text": ""},
         hovermode="closest",
         clickmode="event+select",
         dragmode="pan",
         font={"color": ink.text},
         xaxis={
-            "title": {"text": "Latency (ms), median"}, "range": [-MARGIN * high_ms, high_ms], "anchor": "y2" if rows else "y", "automargin": True, **grid,
+            "title": {"text": "Latency (ms), median"}, "range": [-MARGIN * high_ms, high_ms], "anchor": "y2" if rows else "y", **grid,
         },
         yaxis={
-            "title": {"text": _axis_title(metric)}, "range": [low, high], "automargin": True,
+            "title": {"text": _axis_title(metric)}, "range": [low, high],
             "domain": [strip_top + STRIP_GAP if rows else 0, 1], **grid,
         },
     )  # fmt: skip
@@ -247,7 +253,7 @@ def _lay_out(figure: go.Figure, scored: Sequence[Trial], rows: list[str], high_m
         figure.update_layout(
             yaxis2={
                 "type": "category", "categoryorder": "array", "categoryarray": rows, "range": [-0.6, len(rows) - 0.4], "fixedrange": True,
-                "domain": [0, strip_top], "automargin": True, "tickfont": {"size": 11}, **grid,
+                "domain": [0, strip_top], "tickfont": {"size": 11}, **grid,
             }
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The parts of the Run page. Each draws one thing from a snapshot; none of them reads the store on its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -205,9 +205,10 @@ def details(view: Snapshot, trial: Trial, compiled: Mapping[str, Any] | None, *,
             st.markdown(f"**{REASONS.get(trial.status, 'Note')}:** {wording.markdown(trial.reason)}")
         st.table(_facts(trial, metric), border="horizontal", hide_header=True, alt=f"Trial {trial.trial} in numbers")
         _elsewhere(view, trial)
-        _layers(trial.architecture, int(view.run.settings.get("seq_len", 128)))
+        seq_len = int(view.run.settings.get("seq_len", 128))
+        folded("Layer by layer", lambda: _layers(trial.architecture, seq_len))
         if compiled:
-            _compiled(compiled)
+            folded("Compiled form", lambda: _compiled(compiled))
 
 
 def _elsewhere(view: Snapshot, trial: Trial) -> None:
@@ -247,35 +248,41 @@ def _facts(trial: Trial, metric: str) -> dict[str, str]:
     }
 
 
+def folded(label: str, draw: Callable[[], object]) -> None:
+    """A part that is drawn when it is unfolded and not before: a browser works for a folded table as for one that is seen."""
+    part = st.expander(label, key=f"folded {label}", on_change="rerun")
+    if part.open:
+        with part:
+            draw()
+
+
 def _layers(written: str, seq_len: int) -> None:
-    with st.expander("Layer by layer"):
-        try:
-            rows = layers.parts(Architecture.parse(written), seq_len)
-        except ModelError as error:
-            st.caption(wording.markdown(str(error)))
-            return
-        st.dataframe(
-            [
-                {"Part": part.name, "Sizes": part.sizes, "Parameters (M)": part.parameters / 1e6, "MFLOPs": part.flops / 1e6}
-                for part in rows
-            ],
-            hide_index=True,
-            height=min(320, 38 + 35 * len(rows)),
-            column_config={
-                "Parameters (M)": st.column_config.NumberColumn(format="%.2f"),
-                "MFLOPs": st.column_config.NumberColumn(format="%.1f", help=f"2 x multiply-accumulates at {seq_len} tokens."),
-            },
-            alt="The parts of this architecture with their sizes",
-        )
+    try:
+        rows = layers.parts(Architecture.parse(written), seq_len)
+    except ModelError as error:
+        st.caption(wording.markdown(str(error)))
+        return
+    st.dataframe(
+        [
+            {"Part": part.name, "Sizes": part.sizes, "Parameters (M)": part.parameters / 1e6, "MFLOPs": part.flops / 1e6}
+            for part in rows
+        ],
+        hide_index=True,
+        height=min(320, 38 + 35 * len(rows)),
+        column_config={
+            "Parameters (M)": st.column_config.NumberColumn(format="%.2f"),
+            "MFLOPs": st.column_config.NumberColumn(format="%.1f", help=f"2 x multiply-accumulates at {seq_len} tokens."),
+        },
+        alt="The parts of this architecture with their sizes",
+    )
 
 
 def _compiled(result: Mapping[str, Any]) -> None:
-    with st.expander("Compiled form"):
-        facts = {name: text(result[key]) for key, name, text in COMPILED_FACTS if isinstance(result.get(key), int | float)}
-        st.table(facts, border="horizontal", hide_header=True, alt="The compiled model in numbers")
-        blocks = result.get("blocks") or []
-        if blocks:
-            st.dataframe([_block_row(block) for block in blocks], hide_index=True, alt="Fused blocks of the compiled model")
+    facts = {name: text(result[key]) for key, name, text in COMPILED_FACTS if isinstance(result.get(key), int | float)}
+    st.table(facts, border="horizontal", hide_header=True, alt="The compiled model in numbers")
+    blocks = result.get("blocks") or []
+    if blocks:
+        st.dataframe([_block_row(block) for block in blocks], hide_index=True, alt="Fused blocks of the compiled model")
 
 
 COMPILED_FACTS = (
@@ -376,6 +383,6 @@ def _zone() -> tzinfo:
 
 def settings(run: Run) -> None:
     """Everything that the run was asked for."""
-    with st.expander("Settings of this run"):
-        rows = [{"Setting": name, "Value": str(value)} for name, value in run.settings.items() if value not in (None, [], ())]
-        st.dataframe(rows, hide_index=True, height=min(320, 38 + 35 * len(rows)), alt="Settings of this run")
+    rows = [{"Setting": name, "Value": str(value)} for name, value in run.settings.items() if value not in (None, [], ())]
+    height = min(320, 38 + 35 * len(rows))
+    folded("Settings of this run", lambda: st.dataframe(rows, hide_index=True, height=height, alt="Settings of this run"))

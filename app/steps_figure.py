@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import theme, wording
-from app.figures import look_of
+from app.figures import CROWD, CROWD_OPACITY, MARGIN_BELOW_PX, MARGIN_LEFT_PX, look_of
 from app.summary import best_so_far
 from data.records import Trial
 
 HEIGHT_PX = 420
-CROWD = 60
 LOOKS = (theme.TRAINED, theme.OVER_LIMIT, theme.CANCELLED, theme.FAILED, theme.ACTIVE)
 
 
@@ -24,7 +23,7 @@ def steps_figure(trials: Sequence[Trial], metric: str, *, dark: bool = False) ->
     """
     ink = theme.ink(dark)
     figure = go.Figure()
-    size = 9 if len(trials) <= CROWD else 5
+    crowded = len(trials) > CROWD
     for look in LOOKS:
         members = [trial for trial in trials if look_of(trial) is look]
         for half, axis in (("reward", "y"), ("accuracy", "y2")):
@@ -35,7 +34,13 @@ def steps_figure(trials: Sequence[Trial], metric: str, *, dark: bool = False) ->
                     y=[getattr(trial, half) for trial in having],
                     yaxis=axis,
                     mode="markers",
-                    marker={"symbol": look.symbol, "color": look.color, "size": size, "line": {"width": 1, "color": ink.line}},
+                    marker={
+                        "symbol": look.symbol,
+                        "color": look.color,
+                        "size": 5 if crowded else 9,
+                        "opacity": CROWD_OPACITY if crowded else 1,
+                        "line": {"width": 0 if crowded else 1, "color": ink.line},
+                    },
                     name=look.label,
                     legendgroup=look.label,
                     showlegend=not any(trace.name == look.label for trace in figure.data),
@@ -59,11 +64,11 @@ def steps_figure(trials: Sequence[Trial], metric: str, *, dark: bool = False) ->
         )
     else:
         figure.add_scatter(x=[None], y=[None], hoverinfo="skip", showlegend=False)
-    grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": True}
+    grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": False}
     last = max((trial.trial for trial in trials), default=1)
     figure.update_layout(
         height=HEIGHT_PX,
-        margin={"l": 8, "r": 12, "t": 48, "b": 8},
+        margin={"l": MARGIN_LEFT_PX, "r": 20, "t": 52, "b": MARGIN_BELOW_PX},
         font={"color": ink.text},
         dragmode="pan",
         hovermode="closest",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,8 +14,10 @@ from compiler.quiet import busy
 from data.errors import PocketformerError
 from data.records import ArtifactRef
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
 REFRESH_S = 2.0
-LOG_REFRESH_S = 4.0
 STYLE = Path(__file__).with_name("run.css")
 
 
@@ -37,11 +40,13 @@ def page() -> None:
     heading(view)
     if len(view.devices) > 1:
         ask_device(list(view.devices))
-    st.fragment(part(now), run_every=None if view.run.over else REFRESH_S)(run_id)
-    st.fragment(part(candidates))(run_id)
-    st.subheader("Log", help="The newest line is at the top.")
-    st.fragment(part(log), run_every=None if view.run.over else LOG_REFRESH_S)(run_id)
-    panels.settings(view.run)
+    status, charts, log = st.container(), st.container(), st.container()
+    with charts:
+        st.fragment(part(candidates))(run_id)
+    log.subheader("Log", help="The newest line is at the top.")
+    with status:
+        st.fragment(part(partial(now, log)), run_every=None if view.run.over else REFRESH_S)(run_id)
+    st.fragment(panels.settings)(view.run)
 
 
 def heading(view: Snapshot) -> None:
@@ -97,13 +102,16 @@ def part(draw: Callable[[Snapshot], None]) -> Callable[[str], None]:
     return drawn
 
 
-def now(view: Snapshot) -> None:
-    """What changes from second to second, and is cheap to draw. It looks whether the rest has become old."""
+def now(log: "DeltaGenerator", view: Snapshot) -> None:
+    """What changes from second to second, and is cheap to draw: one fragment, as a browser pays for each rerun whatever it changes. It looks
+    whether the rest has become old."""
     facts(view)
     panels.outcome(view)
     health.stalled(view)
     panels.numbers(view)
     panels.progress(view)
+    with log:
+        panels.log(view.events)
     drawn = f"drawn {view.run.run_id}"
     if st.session_state.get(drawn) not in (None, step_of(view)):
         st.session_state[drawn] = step_of(view)
@@ -131,10 +139,6 @@ def candidates(view: Snapshot) -> None:
     st.subheader("Trials")
     panels.table(view.trials, selected)
     panels.course(view)
-
-
-def log(view: Snapshot) -> None:
-    panels.log(view.events)
 
 
 def step_of(view: Snapshot) -> tuple[object, ...]:
