@@ -4,7 +4,6 @@ Every mark of a trial carries the trial's number as the first value of `customda
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import plotly.graph_objects as go
 
@@ -24,6 +23,7 @@ MARGIN_LEFT_PX, MARGIN_BELOW_PX = (
 STRIP_ROW = 0.085  # share of the height that a row of the strip below the main plot takes
 STRIP_GAP = 0.035
 MARGIN = 0.015  # share of the width that is left of 0 ms, where marks of very fast models need room
+LOOKS = (theme.TRAINED, theme.ACTIVE, theme.FAILED, theme.CANCELLED, theme.OVER_LIMIT)  # the first is drawn first
 MAIN_HOVER = (
     "<b>Trial %{customdata[0]}</b> · %{customdata[1]}<br>latency %{customdata[2]}, %{customdata[3]}<br>"
     "%{customdata[4]} %{customdata[5]}<br>%{customdata[6]}<extra></extra>"
@@ -60,11 +60,12 @@ def pareto_figure(
     figure = go.Figure()
     scored = [trial for trial in trials if trial.latency_ms is not None and trial.accuracy is not None]
     strip = [trial for trial in trials if trial.latency_ms is not None and trial.accuracy is None]
-    high_ms = _right_edge_ms(trials, latency_target_ms)
-
     best = {trial.trial for trial in front}
-    for look in (theme.TRAINED, theme.ACTIVE, theme.FAILED, theme.CANCELLED, theme.OVER_LIMIT):
-        _add_points(figure, [trial for trial in scored if look_of(trial) is look], look, metric, best, ink)
+    by_look = {look: [trial for trial in scored if look_of(trial) is look] for look in LOOKS}
+    barred = [trial for members in by_look.values() for trial in _barred(members, best)]
+    high_ms = _right_edge_ms([*scored, *strip], barred if len(strip) > CROWD else [*barred, *strip], latency_target_ms)
+    for look, members in by_look.items():
+        _add_points(figure, members, look, metric, best, ink)
     _add_front(figure, front, min(latency_target_ms, high_ms), ink)
     _add_final(figure, [trial for trial in scored if trial.final_accuracy is not None], metric, ink)
     rows = _add_strip(figure, strip, metric)
@@ -103,31 +104,37 @@ def _add_front(figure: go.Figure, front: Sequence[Trial], end_ms: float, ink: In
 
 
 def _add_points(figure: go.Figure, trials: Sequence[Trial], look: Look, metric: str, front: set[int], ink: Ink) -> None:
-    """Scored trials of one look. Where there are many, those behind the front get smaller marks and no bars."""
-    if not trials:
-        return
-    crowded = len(trials) > CROWD
-    barred = [
-        trial if not crowded or trial.trial in front else replace(trial, latency_p10_ms=None, latency_p90_ms=None)
-        for trial in trials
-    ]
-    figure.add_scatter(
-        x=[trial.latency_ms for trial in trials],
-        y=[trial.accuracy for trial in trials],
-        error_x=_error_bars(barred, look.color),
-        mode="markers",
-        marker={
-            "symbol": _symbols(trials, look),
-            "color": look.color,
-            "size": [11 if not crowded or trial.trial in front else 7 for trial in trials],
-            "opacity": CROWD_OPACITY if crowded else 1,
-            "line": {"width": 0 if crowded else 1, "color": ink.line},
-        },
-        name=look.label,
-        customdata=_facts(trials, metric, "accuracy"),
-        hovertemplate=MAIN_HOVER,
-        **_undimmed(),
-    )
+    """Scored trials of one look. Where there are many, those behind the front get smaller marks, and no bars: Plotly draws even one of no
+    length."""
+    barred = _barred(trials, front)
+    behind = [trial for trial in trials if trial.trial not in front] if len(trials) > CROWD else []
+    for members, small in ((behind, True), (barred, False)):
+        if not members:
+            continue
+        figure.add_scatter(
+            x=[trial.latency_ms for trial in members],
+            y=[trial.accuracy for trial in members],
+            error_x=None if small else _error_bars(members, look.color),
+            mode="markers",
+            marker={
+                "symbol": _symbols(members, look),
+                "color": look.color,
+                "size": 7 if small else 11,
+                "opacity": CROWD_OPACITY if small else 1,
+                "line": {"width": 0 if small else 1, "color": ink.line},
+            },
+            name=look.label,
+            legendgroup=look.label,
+            showlegend=members is barred or not barred,
+            customdata=_facts(members, metric, "accuracy"),
+            hovertemplate=MAIN_HOVER,
+            **_undimmed(),
+        )
+
+
+def _barred(trials: Sequence[Trial], front: set[int]) -> Sequence[Trial]:
+    """Of the scored trials of one look, those that get bars."""
+    return trials if len(trials) <= CROWD else [trial for trial in trials if trial.trial in front]
 
 
 def _add_final(figure: go.Figure, trials: Sequence[Trial], metric: str, ink: Ink) -> None:
@@ -262,10 +269,11 @@ def _axis_title(metric: str) -> str:
     return f"Accuracy ({metric})" if metric != "accuracy" else "Accuracy"
 
 
-def _right_edge_ms(trials: Iterable[Trial], target_ms: float) -> float:
-    """Where the latency axis ends: past the target, and past every bar."""
-    ends = (trial.latency_p90_ms or trial.latency_ms for trial in trials if trial.latency_ms is not None)
-    return 1.08 * max((*ends, 1.15 * target_ms))
+def _right_edge_ms(trials: Iterable[Trial], barred: Iterable[Trial], target_ms: float) -> float:
+    """Where the latency axis ends: past the target, every mark, and every bar that is drawn."""
+    marks = (trial.latency_ms for trial in trials)
+    bars = (trial.latency_p90_ms for trial in barred)
+    return 1.08 * max(1.15 * target_ms, *(end or 0.0 for end in (*marks, *bars)), 0.0)
 
 
 def _score_range(scored: Sequence[Trial]) -> tuple[float, float]:

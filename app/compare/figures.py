@@ -113,6 +113,10 @@ def score_figure(rows: Sequence[Score], models: Sequence[str], *, dark: bool = F
     _frame(figure, ink, "Task", 330)
     figure.update_layout(showlegend=True)
     figure.update_xaxes(tickvals=list(range(len(tasks))), ticktext=tasks, range=[-0.6, len(tasks) - 0.4], showgrid=False)
+    ends = [row.accuracy + sign * (row.deviation or 0) for row in rows for sign in (-1, 1)]
+    if ends:
+        air = max(0.05, 0.15 * (max(ends) - min(ends)))
+        figure.update_yaxes(range=[min(ends) - air, max(ends) + air])
     figure.update_yaxes(title="Accuracy (the task's metric)")
     return figure
 

@@ -247,8 +247,11 @@ def importance_figure(shares: Mapping[str, Sequence[Share]], *, dark: bool = Fal
     return figure
 
 
+NUMBERED_CELLS = 60
+
+
 def groups_figure(groups: Sequence[Group], x: str, y: str, value: str, *, dark: bool = False) -> go.Figure:
-    """A value over two decisions: its mean in each combination that was tried, with contour lines where there are enough."""
+    """A value over two decisions: its mean in each combination that was tried, as a number; contour lines where there are too many for numbers."""
     ink, figure = theme.ink(dark), go.Figure()
     columns, rows = sorted({each.x for each in groups}), sorted({each.y for each in groups})
     cells = {(each.x, each.y): each for each in groups}
@@ -256,14 +259,15 @@ def groups_figure(groups: Sequence[Group], x: str, y: str, value: str, *, dark: 
     z = [[each.mean if each else None for each in line] for line in table]
     facts = [[[each.trials, each.best] if each else [0, None] for each in line] for line in table]
     unit = " ms" if value.startswith("Latency") else ""
+    numbered = len(columns) * len(rows) <= NUMBERED_CELLS
     figure.add_heatmap(
         x=[f"{each:g}" for each in columns], y=[f"{each:g}" for each in rows], z=z, customdata=facts, colorscale="Cividis",
         xgap=1, ygap=1, reversescale=value.startswith("Latency"),
-        texttemplate="%{z:.3f}" if not unit else "%{z:.1f}", textfont={"size": 11},
+        texttemplate=("%{z:.1f}" if unit else "%{z:.3f}") if numbered else None, textfont={"size": 11},
         hovertemplate=f"{x} %{{x}}, {y} %{{y}}<br>mean %{{z:.3f}}{unit}, best %{{customdata[1]:.3f}}{unit}<br>%{{customdata[0]}} trials<extra></extra>",
         colorbar={"title": {"text": value, "side": "right"}, "thickness": 9, "outlinewidth": 0},
     )  # fmt: skip
-    if len(columns) >= 3 and len(rows) >= 3 and len(groups) > 0.6 * len(columns) * len(rows):
+    if not numbered and len(columns) >= 3 and len(rows) >= 3 and len(groups) > 0.6 * len(columns) * len(rows):
         figure.add_contour(
             x=[f"{each:g}" for each in columns], y=[f"{each:g}" for each in rows], z=z, showscale=False, hoverinfo="skip",
             contours={"coloring": "none"}, line={"color": ink.paper if not dark else "#FFFFFF", "width": 1.2}, connectgaps=False, ncontours=6,

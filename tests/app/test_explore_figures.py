@@ -133,3 +133,11 @@ def test_accuracies_show_their_deviation_and_final_ones_are_filled():
 def test_kernels_stack_up_to_the_inference():
     figure = kernels_figure([("m", [KernelTime("linear", 24, 2.0), KernelTime("attention", 6, 0.5)])])
     assert sum(trace.x[0] for trace in figure.data) == 2.5
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(6, False), (30, True)])
+def test_few_cells_have_numbers_and_many_contour_lines(columns, lines):
+    groups = [Group(x, y, 3, x / 100, x / 90) for x in range(columns) for y in (256, 320, 384)]
+    figure = groups_figure(groups, "Layers", "Hidden size", "Accuracy")
+    assert [trace.type for trace in figure.data] == (["heatmap", "contour"] if lines else ["heatmap"])
+    assert (figure.data[0].texttemplate is None) == lines

@@ -144,3 +144,23 @@ def test_hover_text_is_broken_and_shortened_and_has_no_tags():
     assert text.count("<br>") == 3
     assert text.endswith("…")
     assert wrapped("") == ""
+
+
+def test_in_a_crowd_the_front_alone_has_bars_and_the_axis_ends_at_what_is_drawn():
+    crowd = [replace(trial(RUN, 1), trial=number, latency_ms=1 + number / 50, latency_p90_ms=100.0) for number in range(1, 101)]
+    over = [replace(trial(RUN, 3), trial=number, latency_ms=6.0, latency_p90_ms=100.0) for number in range(101, 200)]
+    front = [replace(crowd[0], latency_p90_ms=8.0)]
+    crowd[0] = front[0]
+    figure = draw([*crowd, *over], front)
+    behind, best = [trace for trace in figure.data if trace.name == "Within target"]
+    assert (len(behind.x), len(best.x)) == (99, 1)
+    assert behind.error_x.array is None
+    assert list(best.error_x.array) == [pytest.approx(8.0 - 1.02)]
+    assert [trace.showlegend for trace in (behind, best)] == [False, True]
+    assert figure.layout.xaxis.range[1] == pytest.approx(1.08 * 8.0)
+
+
+def test_margins_are_given_so_that_plotly_draws_once():
+    figure = draw([trial(RUN, 1), trial(RUN, 3)])
+    assert not any(axis.automargin for axis in (figure.layout.xaxis, figure.layout.yaxis, figure.layout.yaxis2))
+    assert figure.layout.margin.l >= 72
