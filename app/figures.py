@@ -15,11 +15,8 @@ from data.records import Trial
 HEIGHT_PX = 460
 CROWD = 60  # more marks than this of one kind are drawn smaller and without outlines, which cost a browser as much as the marks
 CROWD_OPACITY = 0.75
-CHARACTER_PX = 6.5  # of a row's label
-MARGIN_LEFT_PX, MARGIN_BELOW_PX = (
-    72,
-    64,
-)  # for an axis with numbers and a title; Plotly, left to find them, draws a figure twice
+CHARACTER_PX, TICK_PX = 6.5, 12  # of a row's label, and its distance from the axis
+MARGIN_LEFT_PX, MARGIN_RIGHT_PX, MARGIN_BELOW_PX = 72, 20, 64  # for an axis with numbers and a title
 STRIP_ROW = 0.085  # share of the height that a row of the strip below the main plot takes
 STRIP_GAP = 0.035
 MARGIN = 0.015  # share of the width that is left of 0 ms, where marks of very fast models need room
@@ -75,6 +72,16 @@ def pareto_figure(
         _add_nothing(figure, _why_empty(bool(strip), over), ink)
     _lay_out(figure, scored, rows, high_ms, metric, ink)
     return figure
+
+
+def margin(top_px: int, rows: Sequence[str] = ()) -> dict[str, int]:
+    """Room for the axes. Plotly, left to find it out (`automargin`), draws a figure twice.
+
+    Args:
+        rows: labels of a category axis beside the numbers.
+    """
+    left_px = max([MARGIN_LEFT_PX, *(int(CHARACTER_PX * len(row)) + TICK_PX for row in rows)])
+    return {"l": left_px, "r": MARGIN_RIGHT_PX, "t": top_px, "b": MARGIN_BELOW_PX}
 
 
 def look_of(trial: Trial | Point) -> Look:
@@ -242,7 +249,7 @@ def _lay_out(figure: go.Figure, scored: Sequence[Trial], rows: list[str], high_m
     grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": False}
     figure.update_layout(
         height=HEIGHT_PX,
-        margin={"l": max(MARGIN_LEFT_PX, *(int(CHARACTER_PX * len(row)) + 12 for row in rows), 0), "r": 20, "t": 72, "b": MARGIN_BELOW_PX},
+        margin=margin(72, rows),
         legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "title_text": ""},
         hovermode="closest",
         clickmode="event+select",

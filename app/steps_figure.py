@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import theme, wording
-from app.figures import CROWD, CROWD_OPACITY, MARGIN_BELOW_PX, MARGIN_LEFT_PX, look_of
+from app.figures import CROWD, CROWD_OPACITY, look_of, margin
 from app.summary import best_so_far
 from data.records import Trial
 
@@ -68,7 +68,7 @@ def steps_figure(trials: Sequence[Trial], metric: str, *, dark: bool = False) ->
     last = max((trial.trial for trial in trials), default=1)
     figure.update_layout(
         height=HEIGHT_PX,
-        margin={"l": MARGIN_LEFT_PX, "r": 20, "t": 52, "b": MARGIN_BELOW_PX},
+        margin=margin(52),
         font={"color": ink.text},
         dragmode="pan",
         hovermode="closest",

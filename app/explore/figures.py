@@ -65,10 +65,10 @@ def front_figure(picture: Picture, *, dark: bool = False) -> go.Figure:
             font={"size": 14, "color": ink.line},
         )  # fmt: skip
     top = len(rows) * STRIP_ROW
-    grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": True}
+    grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": False}
     figure.update_layout(
         height=HEIGHT_PX,
-        margin={"l": 8, "r": 12, "t": 56, "b": 8},
+        margin=figures.margin(64, rows),
         legend={"orientation": "h", "x": 0, "y": 1.05, "yanchor": "bottom", "title_text": ""},
         font={"color": ink.text}, hovermode="closest", clickmode="event+select",
         # Streamlit gives clicks away where dragging selects: a box over a density asks for its trials, a click on one of few for its details.
@@ -83,7 +83,7 @@ def front_figure(picture: Picture, *, dark: bool = False) -> go.Figure:
         figure.update_layout(
             yaxis2={
                 "tickvals": list(range(len(rows))), "ticktext": rows, "range": [-0.6, len(rows) - 0.4], "domain": [0, top],
-                "tickfont": {"size": 11}, "fixedrange": True, "showgrid": False, "zeroline": False, "automargin": True,
+                "tickfont": {"size": 11}, "fixedrange": True, "showgrid": False, "zeroline": False, "automargin": False,
             },
         )  # fmt: skip
     return figure
