@@ -114,8 +114,10 @@ class _Tuning:
 
     @property
     def _asked(self) -> dict[str, Any]:
+        from engine.training import FORMAT
+
         settings = {name: value for name, value in self.settings.to_dict().items() if name != "final_seeds"}
-        return {"architecture": str(self.architecture), "settings": settings, "seed": self.seed}
+        return {"training": FORMAT, "architecture": str(self.architecture), "settings": settings, "seed": self.seed}
 
     def result(self, progress: Progress, should_stop: ShouldStop) -> CandidateResult:
         """Finished work as it is, else done."""

@@ -28,6 +28,7 @@ from engine.hardware import mixed_precision
 from engine.pace import Progress
 from engine.student import inherited
 from engine.tokens import Batch, batches_of_tokens, collate
+from engine.training import FORMAT as TRAINING_FORMAT
 from engine.training import Recipe, train
 
 SCORED_TOKENS = 512  # at once: all members' activations of a batch of them, layer by layer, within a second
@@ -52,7 +53,7 @@ def _tuned(ground: Ground, architecture: Architecture, progress: Progress, shoul
     settings, problem, choices = ground.settings, ground.problem, ground.plan.ffn_choices
     largest = replace(architecture, ffn_sizes=(max(*choices, *architecture.ffn_sizes),) * architecture.layers)
     about = {
-        "format": FORMAT,
+        "format": [FORMAT, TRAINING_FORMAT],
         "architecture": str(largest),
         "ffn_choices": choices,
         "body": ground.body_of(architecture, progress, should_stop),

@@ -32,6 +32,7 @@ from engine.student import ffn_prefix
 from engine.tokens import Batch, Row, batches_of_rows, batches_of_tokens, collate
 from engine.transfer import Transfer
 
+FORMAT = 2  # counted up when a change of this code makes older fine-tuned weights worth less than new ones
 BATCH_ROWS = 32
 LEARNING_RATE = 2e-4  # of a student with hidden size 384; inversely proportional to the hidden size
 TEACHER_LEARNING_RATE = 1e-4  # the same, for a whole pretrained teacher

@@ -19,7 +19,7 @@ from engine.encoder import Encoder
 from engine.pace import Progress
 from engine.problem import Problem
 from engine.teacher import Teacher
-from engine.training import TEACHER_LEARNING_RATE, Recipe, predict, train
+from engine.training import FORMAT, TEACHER_LEARNING_RATE, Recipe, predict, train
 
 TEACHER_EPOCHS = 2
 WEIGHTS, REPORT = "weights.safetensors", "report.json"  # the report is written last
@@ -86,7 +86,7 @@ def kept_teacher(
 
 
 def _folder(teacher: Teacher, problem: Problem, seed: int, epochs: int) -> Path:
-    about = [teacher.fingerprint, problem.fingerprint, problem.dev_fingerprint, seed, epochs]
+    about = [FORMAT, teacher.fingerprint, problem.fingerprint, problem.dev_fingerprint, seed, epochs]
     return subfolder("cache", "teachers", hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16])
 
 

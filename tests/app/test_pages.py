@@ -234,6 +234,18 @@ def test_a_done_run_shows_its_best_model_and_offers_the_bundle(home):
     assert not any(button.label == "Yes, cancel it" for button in app.button)
 
 
+def test_a_folded_table_is_drawn_when_it_is_unfolded_and_not_before(home):
+    def settings(app):
+        return [each for each in app.dataframe if "Setting" in each.value.columns]
+
+    app = run_page(DONE)
+    assert not settings(app)
+    app.session_state["folded Settings of this run"] = True
+    app.run()
+    (table,) = settings(checked(app))
+    assert "teacher" in list(table.value["Setting"])
+
+
 def test_what_the_policy_learned_is_shown_where_the_strategy_has_one(home):
     import stories
 
