@@ -245,7 +245,7 @@ def _add_target(figure: go.Figure, target_ms: float, high_ms: float, ink: Ink) -
 
 def _lay_out(figure: go.Figure, scored: Sequence[Trial], rows: list[str], high_ms: float, metric: str, ink: Ink) -> None:
     strip_top = len(rows) * STRIP_ROW
-    low, high = _score_range(scored)
+    low, high = score_range(scored)
     grid = {"gridcolor": ink.grid, "zeroline": False, "automargin": False}
     figure.update_layout(
         height=HEIGHT_PX,
@@ -283,7 +283,7 @@ def _right_edge_ms(trials: Iterable[Trial], barred: Iterable[Trial], target_ms: 
     return 1.08 * max(1.15 * target_ms, *(end or 0.0 for end in (*marks, *bars)), 0.0)
 
 
-def _score_range(scored: Sequence[Trial]) -> tuple[float, float]:
+def score_range(scored: Sequence[Trial]) -> tuple[float, float]:
     """The accuracy axis: the scores with some air, at least 0.1 high; the whole unit interval when there are none."""
     scores = [score for trial in scored for score in (trial.accuracy, trial.final_accuracy) if score is not None]
     if not scores:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import theme, wording
-from app.figures import CROWD, CROWD_OPACITY, look_of, margin
+from app.figures import CROWD, CROWD_OPACITY, look_of, margin, score_range
 from app.summary import best_so_far
 from data.records import Trial
 
@@ -77,6 +77,6 @@ def steps_figure(trials: Sequence[Trial], metric: str, *, dark: bool = False) ->
             "title": {"text": "Trial"}, "anchor": "y2", "range": [0.4, last + 0.6], "tickformat": "d", "dtick": 1 if last <= 12 else None, **grid,
         },
         yaxis={"title": {"text": "Reward"}, "domain": [0.56, 1], **grid},
-        yaxis2={"title": {"text": "Accuracy" if metric == "accuracy" else f"Accuracy ({metric})"}, "domain": [0, 0.44], **grid},
+        yaxis2={"title": {"text": "Accuracy" if metric == "accuracy" else f"Accuracy ({metric})"}, "domain": [0, 0.44], "range": score_range(trials), **grid},
     )  # fmt: skip
     return figure
