@@ -58,11 +58,10 @@ def pareto_figure(
     scored = [trial for trial in trials if trial.latency_ms is not None and trial.accuracy is not None]
     strip = [trial for trial in trials if trial.latency_ms is not None and trial.accuracy is None]
     best = {trial.trial for trial in front}
-    by_look = {look: [trial for trial in scored if look_of(trial) is look] for look in LOOKS}
-    barred = [trial for members in by_look.values() for trial in _barred(members, best)]
-    high_ms = _right_edge_ms([*scored, *strip], barred if len(strip) > CROWD else [*barred, *strip], latency_target_ms)
-    for look, members in by_look.items():
-        _add_points(figure, members, look, metric, best, ink)
+    barred = [trial for group in (scored, strip) for look in LOOKS for trial in _barred(_of_look(group, look), best)]
+    high_ms = _right_edge_ms([*scored, *strip], barred, latency_target_ms)
+    for look in LOOKS:
+        _add_points(figure, _of_look(scored, look), look, metric, best, ink)
     _add_front(figure, front, min(latency_target_ms, high_ms), ink)
     _add_final(figure, [trial for trial in scored if trial.final_accuracy is not None], metric, ink)
     rows = _add_strip(figure, strip, metric)
@@ -123,13 +122,7 @@ def _add_points(figure: go.Figure, trials: Sequence[Trial], look: Look, metric: 
             y=[trial.accuracy for trial in members],
             error_x=None if small else _error_bars(members, look.color),
             mode="markers",
-            marker={
-                "symbol": _symbols(members, look),
-                "color": look.color,
-                "size": 7 if small else 11,
-                "opacity": CROWD_OPACITY if small else 1,
-                "line": {"width": 0 if small else 1, "color": ink.line},
-            },
+            marker=marker(_symbols(members, look), look, 7 if small else 11, ink, crowded=small),
             name=look.label,
             legendgroup=look.label,
             showlegend=members is barred or not barred,
@@ -139,8 +132,18 @@ def _add_points(figure: go.Figure, trials: Sequence[Trial], look: Look, metric: 
         )
 
 
+def marker(symbol: str | list[str], look: Look, size_px: int, ink: Ink, *, crowded: bool) -> dict[str, object]:
+    """Marks of one look; in a crowd without outlines, so that what lies below is seen."""
+    line = {"width": 0 if crowded else 1, "color": ink.line}
+    return {"symbol": symbol, "color": look.color, "size": size_px, "opacity": CROWD_OPACITY if crowded else 1, "line": line}
+
+
+def _of_look(trials: Sequence[Trial], look: Look) -> list[Trial]:
+    return [trial for trial in trials if look_of(trial) is look]
+
+
 def _barred(trials: Sequence[Trial], front: set[int]) -> Sequence[Trial]:
-    """Of the scored trials of one look, those that get bars."""
+    """Of the trials of one look, those that get bars."""
     return trials if len(trials) <= CROWD else [trial for trial in trials if trial.trial in front]
 
 
@@ -173,7 +176,7 @@ def _add_strip(figure: go.Figure, trials: Sequence[Trial], metric: str) -> list[
     """Trials without accuracy, one row of the lower axis for each look. Returns the rows' labels, bottom first."""
     rows = []
     for look in (theme.CANCELLED, theme.FAILED, theme.OVER_LIMIT, theme.ACTIVE):
-        members = [trial for trial in trials if look_of(trial) is look]
+        members = _of_look(trials, look)
         if not members:
             continue
         rows.append(look.label)
@@ -181,7 +184,7 @@ def _add_strip(figure: go.Figure, trials: Sequence[Trial], metric: str) -> list[
             x=[trial.latency_ms for trial in members],
             y=[look.label] * len(members),
             yaxis="y2",
-            error_x=_error_bars(members if len(members) <= CROWD else [], look.color),
+            error_x=_error_bars(_barred(members, set()), look.color),
             mode="markers",
             marker={
                 "symbol": _symbols(members, look),
@@ -278,14 +281,17 @@ def _axis_title(metric: str) -> str:
 
 def _right_edge_ms(trials: Iterable[Trial], barred: Iterable[Trial], target_ms: float) -> float:
     """Where the latency axis ends: past the target, every mark, and every bar that is drawn."""
-    marks = (trial.latency_ms for trial in trials)
-    bars = (trial.latency_p90_ms for trial in barred)
-    return 1.08 * max(1.15 * target_ms, *(end or 0.0 for end in (*marks, *bars)), 0.0)
+    ends = [*(trial.latency_ms for trial in trials), *(trial.latency_p90_ms for trial in barred)]
+    return 1.08 * max([1.15 * target_ms, *(end for end in ends if end is not None)])
 
 
 def score_range(scored: Sequence[Trial]) -> tuple[float, float]:
-    """The accuracy axis: the scores with some air, at least 0.1 high; the whole unit interval when there are none."""
-    scores = [score for trial in scored for score in (trial.accuracy, trial.final_accuracy) if score is not None]
+    """The accuracy axis of some trials, early and final."""
+    return range_of([score for trial in scored for score in (trial.accuracy, trial.final_accuracy) if score is not None])
+
+
+def range_of(scores: Sequence[float]) -> tuple[float, float]:
+    """An axis of scores: they with some air, at least 0.1 high; the whole unit interval when there are none."""
     if not scores:
         return 0.0, 1.0
     air = max(0.12 * (max(scores) - min(scores)), 0.05)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import theme, wording
-from app.figures import CROWD, CROWD_OPACITY, look_of, margin, score_range
+from app.figures import CROWD, look_of, margin, marker, score_range
 from app.summary import best_so_far
 from data.records import Trial
 
@@ -34,13 +34,7 @@ def steps_figure(trials: Sequence[Trial], metric: str, *, dark: bool = False) ->
                     y=[getattr(trial, half) for trial in having],
                     yaxis=axis,
                     mode="markers",
-                    marker={
-                        "symbol": look.symbol,
-                        "color": look.color,
-                        "size": 5 if crowded else 9,
-                        "opacity": CROWD_OPACITY if crowded else 1,
-                        "line": {"width": 0 if crowded else 1, "color": ink.line},
-                    },
+                    marker=marker(look.symbol, look, 5 if crowded else 9, ink, crowded=crowded),
                     name=look.label,
                     legendgroup=look.label,
                     showlegend=not any(trace.name == look.label for trace in figure.data),

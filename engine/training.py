@@ -214,6 +214,7 @@ class _Run:
     def _backward(self, indices: list[int], share: float) -> float:
         started = time.perf_counter()
         rows = [self.examples.rows[index] for index in indices]
+        # A teacher's layers are compared with the student's on one batch.
         groups = [list(range(len(rows)))] if self.transfer else groups_of(rows)
         batches = [self._batch([rows[position] for position in group]) for group in groups]
         indices = [indices[position] for group in groups for position in group]

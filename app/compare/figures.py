@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from app import theme, wording
+from app.figures import range_of
 from engine.prediction.many import KernelTime
 
 COLORS = (theme.BLUE, theme.VERMILLION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY)
@@ -114,10 +115,7 @@ def score_figure(rows: Sequence[Score], models: Sequence[str], *, dark: bool = F
     figure.update_layout(showlegend=True)
     figure.update_xaxes(tickvals=list(range(len(tasks))), ticktext=tasks, range=[-0.6, len(tasks) - 0.4], showgrid=False)
     ends = [row.accuracy + sign * (row.deviation or 0) for row in rows for sign in (-1, 1)]
-    if ends:
-        air = max(0.05, 0.15 * (max(ends) - min(ends)))
-        figure.update_yaxes(range=[min(ends) - air, max(ends) + air])
-    figure.update_yaxes(title="Accuracy (the task's metric)")
+    figure.update_yaxes(title="Accuracy (the task's metric)", range=range_of(ends))
     return figure
 
 
