@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.export import _trace
 
 from compiler.peers import PEERS, Exported
 from data.errors import ModelError
@@ -66,10 +69,21 @@ def export_encoder(
     batch = collate(_samples(rows, seq_len, shorter), pad, seq_len)
     with torch.no_grad():
         expected = encoder(*batch)
-        exported = torch.export.export(encoder, tuple(tensor[:1] for tensor in batch))
+        exported = _traced(encoder, tuple(tensor[:1] for tensor in batch))
     torch.export.save(exported, program)
     np.savez(samples, **{name: tensor.numpy() for name, tensor in batch._asdict().items()}, expected=expected.numpy())
     return program, samples
+
+
+def _traced(model: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    """`torch.export.export`, which leaves the backends of this process as they are.
+
+    In torch 2.13 it turns oneDNN, NNPACK and cuDNN off while it traces (torch/export/_trace.py, `_ignore_backend_decomps`), for all threads: a
+    candidate that trains in another one would go on with other kernels, more slowly and to other numbers. The operators that this is
+    about, convolutions and recurrent layers, no encoder has.
+    """
+    _trace._ignore_backend_decomps = nullcontext  # type: ignore[assignment]
+    return torch.export.export(model, inputs)
 
 
 def reference_model(model: str, seed: int = 0, seq_len: int = 128) -> Reference:

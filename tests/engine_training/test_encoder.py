@@ -1,14 +1,18 @@
 """The encoder is BERT with an FFN size of its own in each layer, and can be exported."""
 
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from engine.architecture import Architecture
 from engine.encoder import Encoder, Pooling
+from engine.export import export_encoder
 from engine.teacher import Teacher
-from engine.tokens import collate, encode
+from engine.tokens import Row, collate, encode
 
 SMALL = Architecture(hidden_size=32, heads=4, ffn_sizes=(64, 48), embedding_size=16, vocab_size=50, max_positions=24)
 
@@ -49,6 +53,26 @@ def test_an_exported_program_answers_the_same(pooling: Pooling) -> None:
     inputs = (torch.randint(1, 50, (1, 12)), torch.zeros(1, 12, dtype=torch.int64), torch.ones(1, 12, dtype=torch.int64))
     exported = torch.export.export(encoder, inputs)
     torch.testing.assert_close(exported.module()(*inputs), encoder(*inputs))
+
+
+def test_exporting_leaves_other_threads_their_kernels(tmp_path: Path) -> None:
+    """What trains beside it would be slower, and come to other numbers."""
+    seen, over = set(), threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.add(torch.backends.mkldnn.enabled)
+            time.sleep(0.001)
+
+    before = torch.backends.mkldnn.enabled
+    beside = threading.Thread(target=look)
+    beside.start()
+    try:
+        export_encoder(Encoder(SMALL, 1), [Row(list(range(1, 9)), [0] * 8)], 0, 12, tmp_path)
+    finally:
+        over.set()
+        beside.join()
+    assert seen == {before}
 
 
 def test_without_outputs_it_answers_with_the_pooled_sentence() -> None:
