@@ -47,6 +47,8 @@ class BuildRequest:
         gpu: whether OpenCL code for the device's GPU goes with it (`compiler.opencl`); it reads fp32's weights, so that is the precision, and
             halves them itself where it is asked for fp16.
         tune: whether kernels' tiles are tried on the connected phone; on this machine they always are, where the model is for it.
+        background: whether it takes of the cores what training leaves, which else is slowed by it. What is compiled for a search must only be
+            there before its training ends (CANAO section 3.3).
     """
 
     program: Path
@@ -59,6 +61,7 @@ class BuildRequest:
     seq_len: int = 128
     gpu: bool = False
     tune: bool = False
+    background: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from compiler.passes.quantize import quantize
 from compiler.plan import Plan, Program, make_plan
 from compiler.plan_source import plan_source
 from compiler.precisions import FP16, INT8
+from compiler.process import stay_in_the_background
 from compiler.provenance import describe, summarize
 from compiler.quiet import busy
 from compiler.schedules import Spec
@@ -70,6 +71,8 @@ def main() -> None:
 
     try:
         job = json.loads(sys.argv[1])
+        if job.get("background"):
+            stay_in_the_background()
         say(report=JOBS[job["job"]](job, lambda step: say(progress=step)))
     except PocketformerError as error:
         say(error=" ".join(str(error).split()))

@@ -281,7 +281,7 @@ def _build(job: Job, weights: Path | None, folder: Path, device: str | None = No
     request = export_candidate(job.architecture, job.settings, weights, folder.with_name(f"{folder.name}-export"))
     shutil.rmtree(folder, ignore_errors=True)
     place = device or request.device
-    request = replace(request, device=place, precision=_precision_on(place, request.precision))
+    request = replace(request, device=place, precision=_precision_on(place, request.precision), background=weights is None)
     job.progress(f"{job.title}: compiling for {request.device}")
     built = build(request, folder, should_stop=job.should_stop)
     shutil.rmtree(request.program.parent)

@@ -18,7 +18,8 @@ import pytest
 
 from compiler import workers
 from compiler.build import BuildRequest, build
-from compiler.process import module_environment
+from compiler.process import BACKGROUND, module_environment
+from compiler.quiet import quiet
 from compiler.warm_server import LONGEST_MESSAGE, UNFIT
 from data.errors import CompileError
 
@@ -91,6 +92,14 @@ def test_ending_a_job_ends_its_group(request_, tmp_path):
         assert group == worker.pid
         worker.end()
     assert not [process for process in psutil.process_iter() if process.is_running() and _group(process) == group]
+
+
+def test_a_job_in_the_background_leaves_the_cores_to_others(request_, tmp_path):
+    with (
+        quiet(),
+        job(replace(request_, background=True), tmp_path / "one") as worker,
+    ):  # which waits for the cores, so that it can be looked at
+        assert settles(lambda: psutil.Process(worker.pid).nice() == BACKGROUND)
 
 
 def _group(process: psutil.Process) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from runs import SETTINGS, begin
 from tokenizers import Tokenizer
 
-from compiler.build import Built
+from compiler.build import BuildRequest, Built
 from compiler.measure import Latency
 from data.artifacts import Artifacts
 from data.errors import Cancelled, DeviceLost, MeasureError
@@ -19,7 +19,7 @@ from engine.search import fields_of_architecture
 from engine.settings import Settings
 from engine.teacher import model_folder, read_tokenizer
 from jobs import work
-from jobs.work import Job, make_bundle, measure_candidate, prepare
+from jobs.work import Job, compile_candidate, make_bundle, measure_candidate, prepare
 
 ARCHITECTURE = Architecture.parse("L2-H384-A12-F768")
 LATENCY = Latency(median_ms=3.0, p10_ms=2.9, p90_ms=3.2, runs=100, source="measured", threads=2, cv=0.01)
@@ -148,6 +148,28 @@ def test_a_predicted_latency_needs_no_program_and_is_kept_as_what_it_is(job, sto
     (kept,) = store.measurements(architecture=str(ARCHITECTURE), device="galaxy-s20")
     assert (kept.source, kept.runs, kept.median_ms) == ("predicted", 0, result["latency_ms"])
     assert (kept.p10_ms, kept.p90_ms) == (result["low_ms"], result["high_ms"])
+
+
+def test_a_candidate_is_compiled_in_the_background(job, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of its training, which runs beside it; what ships is not, as everything waits for that."""
+    asked: list[BuildRequest] = []
+    facts = {"seq_lens": [128], "kernels": 12, "compile_s": 1.0, "max_abs_error": 1e-6, "kernels_compiled": 3}
+
+    def build(request: BuildRequest, folder: Path, should_stop) -> Built:
+        asked.append(request)
+        return Built(folder=built, **facts, blocks=[])
+
+    def export(architecture, settings, weights, out: Path) -> BuildRequest:
+        return BuildRequest(out / "program.pt2", out / "samples.npz")
+
+    monkeypatch.setattr("compiler.build.build", build)
+    monkeypatch.setattr("engine.candidates.export_candidate", export)
+    exported = job("compile").folder / "built-export"
+    exported.mkdir(parents=True)
+    assert compile_candidate(job("compile"))["kernels"] == 12
+    exported.mkdir()
+    work._build(job("bundle"), tmp_path / "weights.safetensors", job("bundle").folder / "built")
+    assert [request.background for request in asked] == [True, False]
 
 
 @pytest.fixture
