@@ -2,7 +2,8 @@
 
 A store with searches of synthetic trials is served, and the page beside it, as `pocketformer serve` does. Each page of the navigation is
 opened in a fresh browser context, and the time to its heading taken. Then 20 tabs watch one run while trials are added to it: the time
-from a trial's commit until each tab shows it.
+from a trial's commit until each tab shows it. A page written plainly in Streamlit (`benchmarks.plain_page`) is opened and watched in the same
+run: what of these times is the framework's and this machine's, with the browsers on the same cores as the server.
 """
 
 import argparse
@@ -14,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from app.navigation import Entry, entries
 from benchmarks.browsing import chromium, free_port, page_command, serving
 from benchmarks.machine import facts, keep
 from benchmarks.many_trials import fill
+from compiler.process import module_command
 from data.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 START_S, ANSWER_S = 120.0, 60.0
 RUNS, TRIALS = 2, 600
+PLAIN, PLAIN_PAGE = "plain", ROOT / "benchmarks" / "plain_page.py"
 HOME_S, PAGE_S, UPDATE_S, MEMORY_GB = 1.5, 2.5, 2.0, 1.0  # what is asked
 WATCH = """(text) => {
     // Not innerText of the whole page: that lays it out anew at every change, which would take longer than drawing it.
@@ -65,56 +69,103 @@ def measure(rounds: int, tabs: int, updates: int) -> dict[str, Any]:
         with store_served(Path(folder)), open_store() as store:
             fill(store, TRIALS, RUNS)
             run_id = store.runs(limit=1)[0].run_id
-            port = free_port()
-            url, home = f"http://127.0.0.1:{port}", {"POCKETFORMER_HOME": folder}
-            page = serving(page_command(port), f"{url}/_stcore/health", Path(folder) / "web.log", home)
-            with page as process, chromium() as browser:
-                pages = {entry.name: opened(browser, url, entry, run_id, 1 + rounds) for entry in entries()}
-                watched = watch(browser, f"{url}/run?run={run_id}", store, run_id, tabs, updates)
+            number = Path(folder) / "number"
+            number.write_text("0")
+            home = {"POCKETFORMER_HOME": folder, "POCKETFORMER_PLAIN_PAGE": str(number)}
+            with (
+                page_served(page_command, Path(folder) / "web.log", home) as (url, process),
+                page_served(plain_command, Path(folder) / "plain.log", home) as (plain_url, _),
+                chromium() as browser,
+            ):
+                addresses = {entry.name: f"{url}/{path_of(entry, run_id)}" for entry in entries()} | {PLAIN: plain_url}
+                pages: dict[str, list[float]] = {name: [] for name in addresses}
+                for _ in range(1 + rounds):
+                    for name, address in addresses.items():
+                        pages[name].append(opened(browser, address))
+                for name, times in pages.items():
+                    print(f"{name}: {', '.join(f'{each:.2f}' for each in times)} s", file=sys.stderr, flush=True)
+                watched = watch(browser, f"{url}/run?run={run_id}", tabs, trials_added(store, run_id, updates))
                 memory_gb = resident_gb(process.pid)
+                plainly = watch(browser, plain_url, tabs, numbers_written(number, updates))
     return {
         "machine": facts(("streamlit", "plotly", "duckdb", "playwright")),
         "pages_s": pages,
         "updates": watched,
+        "plain_updates": plainly,
         "memory_gb": memory_gb,
     }
 
 
-def opened(browser: "Browser", url: str, entry: Entry, run_id: str, times: int) -> list[float]:
-    """Seconds until a page's heading is seen, each in a browser without a cache; the first also imports what the page needs."""
-    address = f"{url}/{'' if entry is entries()[0] else entry.name}{f'?run={run_id}' if entry.name == 'run' else ''}"
-    found = []
-    for _ in range(times):
-        context = browser.new_context()
-        context.set_default_timeout(1000 * ANSWER_S)
-        page = context.new_page()
-        began = time.monotonic()
-        page.goto(address, wait_until="commit")
-        page.locator("h1").first.wait_for()
-        found.append(time.monotonic() - began)
-        context.close()
-    print(f"{entry.name}: {', '.join(f'{each:.2f}' for each in found)} s", file=sys.stderr, flush=True)
-    return found
+def plain_command(port: int) -> list[str]:
+    """As `app/.streamlit/config.toml` has it of ours."""
+    options = {
+        "server.port": str(port),
+        "server.address": "127.0.0.1",
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+    }
+    options |= {"browser.gatherUsageStats": "false", "client.toolbarMode": "viewer", "runner.magicEnabled": "false"}
+    return module_command("streamlit", "run", str(PLAIN_PAGE), *(f"--{name}={value}" for name, value in options.items()))
 
 
-def watch(browser: "Browser", address: str, store: Store, run_id: str, tabs: int, updates: int) -> dict[str, Any]:
+@contextmanager
+def page_served(
+    command: Callable[[int], list[str]], log: Path, environment: Mapping[str, str]
+) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with serving(command(port), f"{url}/_stcore/health", log, environment) as process:
+        yield url, process
+
+
+def path_of(entry: Entry, run_id: str) -> str:
+    return f"{'' if entry is entries()[0] else entry.name}{f'?run={run_id}' if entry.name == 'run' else ''}"
+
+
+def opened(browser: "Browser", address: str) -> float:
+    """Seconds until a page's heading is seen, in a browser without a cache."""
+    context = browser.new_context()
+    context.set_default_timeout(1000 * ANSWER_S)
+    page = context.new_page()
+    began = time.monotonic()
+    page.goto(address, wait_until="commit")
+    page.locator("h1").first.wait_for()
+    seconds = time.monotonic() - began
+    context.close()
+    return seconds
+
+
+def trials_added(store: Store, run_id: str, updates: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What the Run page shows after each of some trials more, and what commits it."""
+    run, trials = store.run(run_id, with_state=False), store.trials(run_id)
+    total = len(trials) + updates
+    store.commit_step(run_id, run.state_version, state={}, status="running", settings={**run.settings, "trials": total})
+    for number in range(len(trials) + 1, total + 1):
+        version = store.run(run_id, with_state=False).state_version
+        added = [replace(trials[-1], trial=number)]
+        yield f"{number} of {total}", partial(store.commit_step, run_id, version, state={}, trials=added)
+
+
+def numbers_written(path: Path, updates: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The same of the plain page."""
+    for number in range(1, updates + 1):
+        yield f"{number} of", partial(path.write_text, str(number))
+
+
+def watch(browser: "Browser", address: str, tabs: int, updates: Iterable[tuple[str, Callable[[], object]]]) -> dict[str, Any]:
     """Seconds from each commit until each tab shows it, and the errors that pages had."""
     errors: list[str] = []
-    run = store.run(run_id, with_state=False)
-    trials = store.trials(run_id)
-    store.commit_step(
-        run_id, run.state_version, state={}, status="running", settings={**run.settings, "trials": len(trials) + updates}
-    )
+    changes = iter(updates)
+    change = next(changes, None)  # by which a run is made one that goes on, before anybody watches it
     watching = [_tab(browser, address, errors) for _ in range(tabs)]
-    print(f"{tabs} tabs watch", file=sys.stderr, flush=True)
+    print(f"{tabs} tabs watch {address}", file=sys.stderr, flush=True)
     seconds: list[float] = []
     missed = 0
-    for number in range(len(trials) + 1, len(trials) + 1 + updates):
-        text = f"{number} of {len(trials) + updates}"
+    while change is not None:
+        text, commit = change
         for page in watching:
             page.evaluate(WATCH, text)
-        version = store.run(run_id, with_state=False).state_version
-        store.commit_step(run_id, version, state={}, trials=[replace(trials[-1], trial=number)])
+        commit()
         committed_ms = 1000 * time.time()
         for page in watching:
             try:
@@ -122,6 +173,7 @@ def watch(browser: "Browser", address: str, store: Store, run_id: str, tabs: int
                 seconds.append((page.evaluate("window.seenAt") - committed_ms) / 1000)
             except Exception:  # Playwright's own kinds; whatever it was, this tab did not show the trial
                 missed += 1
+        change = next(changes, None)
     for page in watching:
         missed += page.get_by_text("This part of the page failed").count()
         page.context.close()
@@ -158,16 +210,17 @@ def resident_gb(pid: int) -> float:
 def table(report: dict[str, Any]) -> str:
     lines = ["page            first s   then s (median)   asked s"]
     for name, times in report["pages_s"].items():
-        lines.append(
-            f"{name:15s} {times[0]:7.2f} {statistics.median(times[1:] or times):17.2f} {HOME_S if name == 'home' else PAGE_S:9.1f}"
-        )
-    watched = report["updates"]
-    seconds = watched["seconds"]
-    if seconds:
-        lines.append(
-            f"{watched['tabs']} tabs, {len(seconds)} updates: median {statistics.median(seconds):.2f} s (asked {UPDATE_S:g}), longest "
-            f"{max(seconds):.2f} s; {watched['missed']} missed, {len(watched['errors'])} errors"
-        )
+        asked = "" if name == PLAIN else f"{HOME_S if name == 'home' else PAGE_S:9.1f}"
+        lines.append(f"{name:15s} {times[0]:7.2f} {statistics.median(times[1:] or times):17.2f} {asked}".rstrip())
+    for name, watched, asked in (
+        ("a run of 300 trials", report["updates"], f" (asked {UPDATE_S:g})"),
+        ("the plain page", report["plain_updates"], ""),
+    ):
+        if seconds := watched["seconds"]:
+            lines.append(
+                f"{watched['tabs']} tabs on {name}, {len(seconds)} updates: median {statistics.median(seconds):.2f} s{asked}, longest "
+                f"{max(seconds):.2f} s; {watched['missed']} missed, {len(watched['errors'])} errors"
+            )
     lines.append(f"web process: {report['memory_gb']:.2f} GB (asked under {MEMORY_GB:g})")
     lines.append(json.dumps(report["machine"]))
     return "\n".join(lines)

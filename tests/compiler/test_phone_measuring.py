@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from phone_double import STAGES, PhoneDouble, coming_back
 
 from app.cli import main
+from benchmarks.phone_double import STAGES, PhoneDouble, coming_back
 from compiler.build import build
 from compiler.bundle import write_bundle
 from compiler.check import Samples

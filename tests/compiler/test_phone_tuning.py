@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from phone_double import coming_back
 
 from app.cli import main
+from benchmarks.phone_double import coming_back
 from compiler import cache
 from compiler.build import build
 from data.errors import CompileError

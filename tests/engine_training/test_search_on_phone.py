@@ -5,10 +5,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from phone_double import PhoneDouble, coming_back
 from tiny import write_model
 
 from app.cli import main
+from benchmarks.phone_double import PhoneDouble, coming_back
 from data.store import open_store
 
 

@@ -1,12 +1,19 @@
-"""A phone for tests to plug in and out: `phone_daemon` in a process of its own, and the folder that it takes for the phone's."""
+"""A phone for tests and benchmarks to plug in and out: `phone_daemon` in a process of its own, and the folder that it takes for the phone's."""
 
+import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.browsing import free_port
+from data.errors import PocketformerError
+
+NAME = "phone-double"
 STAGES = ("push", "start", "run", "answer")  # at which it may die
 DAEMON = Path(__file__).with_name("phone_daemon.py")
 PROPERTIES = {
@@ -18,6 +25,21 @@ PROPERTIES = {
     "ro.boot.qemu": "1",
 }
 CORE = "processor : {number}\nFeatures : fp asimd asimdhp asimddp\nCPU implementer : 0x41\nCPU part : {part:#x}\n\n"
+
+DESCRIPTION = """title = "A double of a phone"
+system = "android"
+soc = "QEMU"
+year = 2026
+memory_gb_s = 10.0
+l3_kb = 0
+sources = ["https://www.qemu.org"]
+
+[[clusters]]
+cpu = "cortex-a76"
+cores = {cores}
+mhz = 2000
+l2_kb = 256
+"""
 
 
 class PhoneDouble:
@@ -100,3 +122,61 @@ def coming_back(phone: PhoneDouble, *dies_at: str) -> Iterator[None]:
         yield
     finally:
         thread.join()
+
+
+@contextmanager
+def serving_adb(program: str, folder: Path) -> Iterator[None]:
+    """An adb server on a port and with keys of its own, which `compiler.phone` takes within the block.
+
+    Raises:
+        PocketformerError: it ends at once.
+    """
+    port = free_port()
+    ours = {
+        "POCKETFORMER_ADB": program,
+        "ANDROID_ADB_SERVER_PORT": str(port),
+        "ADB_LOCAL_TRANSPORT_MAX_PORT": "0",  # no look for emulators on this machine
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    server = subprocess.Popen(
+        [program, "nodaemon", "server"],
+        env={**os.environ, "HOME": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not _answers(port):
+            if server.poll() is not None:
+                raise PocketformerError(f"{program} nodaemon server ended with status {server.returncode}")
+            time.sleep(0.02)
+        yield
+    finally:
+        server.kill()
+        server.wait()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def plugged_in(folder: Path, devices: Path) -> Iterator[PhoneDouble]:
+    """A connected phone with this machine's cores, known as the device `NAME` by a file in `devices` as long as the block lasts."""
+    cores = sorted(os.sched_getaffinity(0))
+    path = devices / f"{NAME}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(DESCRIPTION.format(cores=len(cores)))
+    double = PhoneDouble(folder, free_port(), dict.fromkeys(cores, (0xD0B, 2000)))
+    double.plug_in()
+    try:
+        yield double
+    finally:
+        double.unplug()
+        path.unlink()

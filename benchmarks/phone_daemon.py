@@ -244,7 +244,7 @@ class Device:
         stream.write(struct.pack("<4sI", b"DONE", 0))
 
     def _request(self, stream: Stream) -> tuple[bytes, int]:
-        return struct.unpack("<4sI", stream.read(8))  # type: ignore[return-value]
+        return struct.unpack("<4sI", stream.read(8))
 
     def _stat(self, path: Path) -> tuple[int, int, int]:
         if not path.exists():
