@@ -1,7 +1,7 @@
 """What compiling and measuring add to a search's wall time: `python -m benchmarks.overlap --task stsb [--trials 20] [--json FILE]`.
 
-A search is carried out twice with the same seed, each time in a state folder of its own with nothing kept from before, up to its last trial: as
-it is; and with compilation and measurement answered at once, from the first's latencies. CANAO (section 3.3) hides the two behind training.
+A search is carried out twice with the same seed, each time in a state folder of its own with nothing kept from before but the linker's libc,
+which a machine makes once, up to its last trial: as it is; and with compilation and measurement answered at once, from the first's latencies. CANAO (section 3.3) hides the two behind training.
 Then each architecture of the first is measured three times more, with nothing else running, and held against what its search measured. Idle
 measurements differ too, on a machine that is shared with others: the report says by how much.
 
@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from app.terminal import Progress, table
 from benchmarks import machine, phone_double
+from compiler import zig
 from compiler.devices import HOST
 from compiler.emulation import EMULATOR, PACKAGE
+from compiler.targets import isas_of
 from data.errors import MeasureError, PocketformerError, exit_status_of
 from data.home import subfolder
 from data.records import Event
@@ -148,6 +150,7 @@ def _search(options: argparse.Namespace) -> None:
     known = json.loads((options.arm / "latencies.json").read_text())
     work: dict[str, Work] = {**WORK, "final_train": _over, **({"compile": _nothing, "measure": _from(known)} if known else {})}
     settings = Settings(**{name: getattr(options, name) for name in SET}, latency_ms=LATENCY_MS)
+    zig.prepare(isas_of(settings.device, settings.precision)[0], options.arm)
     progress = Progress()
     began = time.monotonic()
     with open_store() as store:

@@ -157,8 +157,8 @@ def watch(browser: "Browser", address: str, tabs: int, updates: Iterable[tuple[s
     errors: list[str] = []
     changes = iter(updates)
     change = next(changes, None)  # by which a run is made one that goes on, before anybody watches it
-    watching = [_tab(browser, address, errors) for _ in range(tabs)]
-    print(f"{tabs} tabs watch {address}", file=sys.stderr, flush=True)
+    watching = [tab for tab in (_tab(browser, address, errors) for _ in range(tabs)) if tab is not None]
+    print(f"{len(watching)} of {tabs} tabs watch {address}", file=sys.stderr, flush=True)
     seconds: list[float] = []
     missed = 0
     while change is not None:
@@ -177,17 +177,41 @@ def watch(browser: "Browser", address: str, tabs: int, updates: Iterable[tuple[s
     for page in watching:
         missed += page.get_by_text("This part of the page failed").count()
         page.context.close()
-    return {"tabs": tabs, "seconds": [max(each, 0.0) for each in seconds], "missed": missed, "errors": errors}
+    found = {
+        "tabs": tabs,
+        "opened": len(watching),
+        "seconds": [max(each, 0.0) for each in seconds],
+        "missed": missed,
+        "errors": errors,
+    }
+    print(watch_line(address, found), file=sys.stderr, flush=True)
+    return found
 
 
-def _tab(browser: "Browser", address: str, errors: list[str]) -> "Page":
+def _tab(browser: "Browser", address: str, errors: list[str]) -> "Page | None":
+    """None when it did not open in time, beside those that are open."""
+    from playwright.sync_api import TimeoutError as Late
+
     context = browser.new_context()
     context.set_default_timeout(1000 * ANSWER_S)
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address)
-    page.locator("h1").first.wait_for()
+    try:
+        page.goto(address, wait_until="commit")
+        page.locator("h1").first.wait_for()
+    except Late:
+        context.close()
+        return None
     return page
+
+
+def watch_line(what: str, watched: Mapping[str, Any], asked: str = "") -> str:
+    seconds = watched["seconds"]
+    times = f"median {statistics.median(seconds):.2f} s{asked}, longest {max(seconds):.2f} s" if seconds else "none seen"
+    return (
+        f"{watched['opened']} of {watched['tabs']} tabs on {what}, {len(seconds)} updates: {times}; {watched['missed']} missed, "
+        f"{len(watched['errors'])} errors"
+    )
 
 
 @contextmanager
@@ -212,15 +236,8 @@ def table(report: dict[str, Any]) -> str:
     for name, times in report["pages_s"].items():
         asked = "" if name == PLAIN else f"{HOME_S if name == 'home' else PAGE_S:9.1f}"
         lines.append(f"{name:15s} {times[0]:7.2f} {statistics.median(times[1:] or times):17.2f} {asked}".rstrip())
-    for name, watched, asked in (
-        ("a run of 300 trials", report["updates"], f" (asked {UPDATE_S:g})"),
-        ("the plain page", report["plain_updates"], ""),
-    ):
-        if seconds := watched["seconds"]:
-            lines.append(
-                f"{watched['tabs']} tabs on {name}, {len(seconds)} updates: median {statistics.median(seconds):.2f} s{asked}, longest "
-                f"{max(seconds):.2f} s; {watched['missed']} missed, {len(watched['errors'])} errors"
-            )
+    lines.append(watch_line("a run of 300 trials", report["updates"], f" (asked {UPDATE_S:g})"))
+    lines.append(watch_line("the plain page", report["plain_updates"]))
     lines.append(f"web process: {report['memory_gb']:.2f} GB (asked under {MEMORY_GB:g})")
     lines.append(json.dumps(report["machine"]))
     return "\n".join(lines)

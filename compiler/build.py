@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,28 @@ MESSAGE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
+class ProgramMaker:
+    """A program that the compiling process makes for itself. What asks for it goes on meanwhile: a search trains, and tracing beside that in
+    one interpreter would hold it up.
+
+    Attributes:
+        function: `module:name` of what makes a `torch.export.ExportedProgram` and its samples, arrays by name, as files hold them.
+        arguments: by name, values that JSON has.
+    """
+
+    function: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class BuildRequest:
     """What to compile.
 
     Attributes:
         program: a `torch.export` .pt2 of a module (input_ids, token_type_ids, attention_mask: int64 (1, S)) -> float32 (1, N); or an
-            ONNX file with inputs of those names, whose first vector a sentence is the answer.
-        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): the program's own answers.
+            ONNX file with inputs of those names, whose first vector a sentence is the answer; or what makes the former.
+        samples: an .npz with those three inputs, int64 (n, S), and `expected`, float32 (n, N): the program's own answers. None where a maker
+            has them.
         precision: of `compiler.precisions`.
         tolerance: the largest absolute difference from them that is accepted; None takes what the precision allows (`compiler.check`).
         seq_lens: shorter sequence lengths than the program's own S, in tokens, that are compiled beside it over the same weights; S itself
@@ -51,8 +66,8 @@ class BuildRequest:
             there before its training ends (CANAO section 3.3).
     """
 
-    program: Path
-    samples: Path
+    program: Path | ProgramMaker
+    samples: Path | None
     device: str = "host"
     precision: str = FP32
     tolerance: float | None = None
@@ -115,7 +130,7 @@ def build(
     if request.gpu and request.precision != FP32:
         raise UsageError(f"code for GPUs goes with precision fp32, not {request.precision}; there it computes in fp16 if asked")
     for path in (request.program, request.samples):
-        if not path.is_file():
+        if isinstance(path, Path) and not path.is_file():
             raise CompileError(f"{path} does not exist")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -35,6 +35,10 @@ class Samples:
                 expected = arrays["expected"]
         except (OSError, ValueError, KeyError) as error:
             raise CompileError(f"{path.name} does not hold samples: {error}") from error
+        return cls.of(inputs, expected)
+
+    @classmethod
+    def of(cls, inputs: tuple[np.ndarray, ...], expected: np.ndarray) -> "Samples":
         return cls(inputs, expected, np.array([real_tokens(mask) for mask in inputs[-1]]))
 
 

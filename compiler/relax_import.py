@@ -17,12 +17,21 @@ def import_program(path: Path) -> Graph:
     Raises:
         CompileError: not such a file, or an operator that TVM's importer does not know.
     """
-    from tvm.relax.frontend.torch import from_exported_program
-
     try:
         program = load_program(path)
     except Exception as error:
         raise CompileError(f"{path.name} is not a torch.export program: {_first_line(error)}") from error
+    return import_exported(program, path.name)
+
+
+def import_exported(program: Any, name: str) -> Graph:
+    """The same of a program in memory; messages call it `name`.
+
+    Raises:
+        CompileError: an operator that TVM's importer does not know.
+    """
+    from tvm.relax.frontend.torch import from_exported_program
+
     try:
         module = from_exported_program(
             program,
@@ -35,7 +44,7 @@ def import_program(path: Path) -> Graph:
             },
         )
     except Exception as error:
-        raise CompileError(f"{path.name} has an operator that cannot be imported: {_first_line(error)}") from error
+        raise CompileError(f"{name} has an operator that cannot be imported: {_first_line(error)}") from error
     return graph_of(module["main"])
 
 

@@ -1,6 +1,6 @@
-"""The server that forks compiling processes: `python -m compiler.warm_server DESCRIPTOR OWNER`, started by `compiler.workers`.
+"""The server that forks compiling processes: `python -m compiler.warm_server DESCRIPTOR OWNER [MODULE...]`, started by `compiler.workers`.
 
-It loads torch and TVM and then only waits: it computes nothing, so that it has one thread, the only state that a fork copies whole. Each
+It loads torch, TVM and the MODULEs and then only waits: it computes nothing, so that it has one thread, the only state that a fork copies whole. Each
 job comes as JSON on the socket DESCRIPTOR with three descriptors: standard output, standard error, and the job's link. On the link goes
 `pid N` when the job has started and `exit N` once its whole process group is gone; `end`, or a closed link, ends it.
 
@@ -39,7 +39,7 @@ PARTS = (  # that `torch.export.load` loads when it is first used, by the names 
 
 
 def main() -> None:
-    for module in LOADED:
+    for module in (*LOADED, *sys.argv[3:]):
         importlib.import_module(module)
     for module in PARTS:
         with contextlib.suppress(ImportError):

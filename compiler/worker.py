@@ -6,6 +6,7 @@ and one at the end: `{"report"}` or `{"error"}`.
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler import zig
-from compiler.check import Model, Samples, allowed, check
+from compiler.check import INPUTS, Model, Samples, allowed, check
 from compiler.devices import HOST
 from compiler.emulation import PACKAGE, EmulatedModel, emulator
 from compiler.evaluate import OPERATORS
@@ -87,15 +88,14 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     isa = levels[0]
     tuning = _tuning(job["device"], levels, job["tune"])
     ready = _prepare_linker(isa)
-    progress("importing the program")
+    imported, samples, original = _program(job, progress)
     with busy():
-        graph = fuse_layers(load_graph(Path(job["program"]), job["seq_len"]), job["fusion"])
+        graph = fuse_layers(imported, job["fusion"])
         if job["precision"] == INT8:
             graph = quantize(graph, isa.largest_weight, isa.zero_point)
         elif job["precision"] == FP16:
             graph = halve(graph)
     blocks = blocks_of(graph)
-    samples = Samples.read(Path(job["samples"]))
     shorter = shorter_programs(graph, job["seq_lens"], samples.tokens, progress)
     progress("compiling kernels")
     ready.join()
@@ -108,7 +108,6 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
         progress("linking")
         _link(plan, isa, folder, job["gpu"])
         written.result()
-    original = "ONNX Runtime" if Path(job["program"]).suffix == ".onnx" else "torch"
     tolerance = allowed(job["precision"], samples) if job["tolerance"] is None else job["tolerance"]
     error = None
     with _model(folder, plan, job["device"], isa) as model:
@@ -127,6 +126,29 @@ def compile_model(job: dict[str, Any], progress: Callable[[str], None]) -> dict[
     }
     (folder / "plan.json").write_text(json.dumps(_facts(plan, isa, report), indent=1))
     return {**report, "compile_s": round(time.monotonic() - started, 3), "kernels_compiled": missing + more_missing}
+
+
+def _program(job: Mapping[str, Any], progress: Callable[[str], None]) -> tuple[Graph, Samples, str]:
+    """As it was before fusion, what its answers are held against, and whose answers these are."""
+    if isinstance(job["program"], str):
+        path = Path(job["program"])
+        progress("importing the program")
+        with busy():
+            graph = load_graph(path, job["seq_len"])
+        return graph, Samples.read(Path(job["samples"])), "ONNX Runtime" if path.suffix == ".onnx" else "torch"
+    import torch
+
+    from compiler.relax_import import import_exported
+
+    torch.set_num_threads(1)  # the process forks when it compiles kernels, and threads do not survive that
+    progress("exporting the program from torch")
+    module, function = job["program"]["function"].split(":")
+    with busy():
+        exported, samples = getattr(importlib.import_module(module), function)(**job["program"]["arguments"])
+    progress("importing the program")
+    with busy():
+        graph = import_exported(exported, "the program")
+    return graph, Samples.of(tuple(samples[name] for name in INPUTS), samples["expected"]), "torch"
 
 
 def _tuning(device: str, levels: Sequence[Isa], on_phone: bool) -> tuple[Isa, Timer] | None:

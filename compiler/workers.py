@@ -48,9 +48,10 @@ def start_worker(job: dict[str, Any], output: IO[bytes], errors: IO[bytes]) -> W
     return ForkedWorker(_server(), written, output, errors)
 
 
-def warm_up() -> None:
-    """Start loading torch and TVM for the compilations to come, beside whatever this process does until then."""
-    _server()
+def warm_up(*modules: str) -> None:
+    """Start loading torch and TVM for the compilations to come, beside whatever this process does until then; and these modules, which their
+    programs' makers are in, unless it has been started before."""
+    _server(modules)
 
 
 def cool_down() -> None:
@@ -162,12 +163,12 @@ class ForkedWorker:
 class _Server:
     """The server of this process, and the socket on which jobs are ordered; it ends when the socket closes."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         self.refused = False
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                module_command("compiler.warm_server", str(theirs.fileno()), str(os.getpid())),
+                module_command("compiler.warm_server", str(theirs.fileno()), str(os.getpid()), *modules),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -219,10 +220,10 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def _server() -> _Server:
+def _server(modules: Sequence[str] = ()) -> _Server:
     """Running, or still loading."""
     global _current
     with _lock:
         if _current is None or not _current.usable:
-            _current = _Server()
+            _current = _Server(modules)
         return _current

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from engine.encoder import Encoder
     from engine.ground import Ground
     from engine.problem import Stage
+    from engine.tokens import Row
     from engine.training import Examples
 
+UNTRAINED = "engine.export:untrained_program"
 SAMPLE_ROWS = 32  # of the task, in the compiler's numerical check
 SCORED_AT_ONCE = 16  # sentences between which a measurement may begin
 SCORED_AT_ONCE_ON_PHONE = 256
@@ -167,36 +169,69 @@ class _Tuning:
         return self.place.with_name(f"{self.place.name}.{suffix}")
 
 
-def export_candidate(architecture: Architecture, settings: Settings, weights: Path | None, out: Path) -> "BuildRequest":
-    """The candidate as the compiler takes it, in the folder `out`, with sentences of the task as samples. Without weights they are
-    random: its latency, at the one sequence length of the search, is the same. With weights it is a model to ship, which takes
-    shorter sentences at shorter lengths.
+def untrained_candidate(architecture: Architecture, settings: Settings) -> "BuildRequest":
+    """The candidate as the compiler takes it, with random weights: its latency, at the one sequence length of the search, is the same.
+
+    Raises:
+        UsageError: unknown task or teacher.
+    """
+    from compiler.build import BuildRequest, ProgramMaker
+    from engine.problem import pooling_of
+    from engine.search import fields_of_architecture
+
+    task, rows, pad = _samples(settings)
+    arguments = {"architecture": fields_of_architecture(architecture), "outputs": task.outputs, "pooling": pooling_of(task)}
+    arguments |= {"seed": settings.seed, "rows": rows, "pad": pad, "seq_len": settings.seq_len}
+    # A random head answers with numbers near zero, beside which what fewer bits round away is large: that says nothing.
+    tolerance = None if settings.precision == FP32 else inf
+    return BuildRequest(ProgramMaker(UNTRAINED, arguments), None, settings.device, settings.precision, tolerance)
+
+
+def export_candidate(architecture: Architecture, settings: Settings, weights: Path, out: Path) -> "BuildRequest":
+    """The trained candidate as the compiler takes it, in the folder `out`, with sentences of the task as samples: a model to ship, which
+    takes shorter sentences at shorter lengths.
+
+    Raises:
+        UsageError: unknown task or teacher.
+    """
+    from compiler.build import BuildRequest
+    from compiler.lengths import USUAL_SEQ_LENS
+
+    shorter = tuple(length for length in USUAL_SEQ_LENS if length < settings.seq_len)
+    exported = export_trained(architecture, settings, weights, out, shorter)
+    return BuildRequest(*exported, settings.device, settings.precision, None, shorter)
+
+
+def export_trained(
+    architecture: Architecture, settings: Settings, weights: Path, out: Path, shorter: Sequence[int] = ()
+) -> tuple[Path, Path]:
+    """The trained candidate as `engine.export.export_encoder` writes it.
 
     Raises:
         UsageError: unknown task or teacher.
     """
     from safetensors.torch import load_file
 
-    from compiler.build import BuildRequest
-    from compiler.lengths import USUAL_SEQ_LENS
-    from data.tasks import load_task
     from engine.encoder import Encoder
     from engine.export import export_encoder
-    from engine.problem import pooling_of, sample_texts
+    from engine.problem import pooling_of
+
+    task, rows, pad = _samples(settings)
+    encoder = Encoder(architecture, task.outputs, pooling_of(task), settings.seed)
+    encoder.load_state_dict(load_file(str(weights)))
+    return export_encoder(encoder, rows, pad, settings.seq_len, out, shorter)
+
+
+def _samples(settings: Settings) -> "tuple[Task, list[Row], int]":
+    """The task, sentences of it for the compiler's numerical check, and the token that pads them."""
+    from data.tasks import load_task
+    from engine.problem import sample_texts
     from engine.teacher import model_folder, read_tokenizer
     from engine.tokens import encode, pad_id
 
     task = load_task(settings.task)
     tokenizer = read_tokenizer(model_folder(settings.teacher), settings.teacher)
-    encoder = Encoder(architecture, task.outputs, pooling_of(task), settings.seed)
-    if weights is not None:
-        encoder.load_state_dict(load_file(str(weights)))
-    rows = encode(tokenizer, sample_texts(task, SAMPLE_ROWS), settings.seq_len)
-    shorter = tuple(length for length in USUAL_SEQ_LENS if weights is not None and length < settings.seq_len)
-    program, samples = export_encoder(encoder, rows, pad_id(tokenizer), settings.seq_len, out, shorter)
-    # A random head answers with numbers near zero, beside which what fewer bits round away is large: that says nothing.
-    tolerance = inf if weights is None and settings.precision != FP32 else None
-    return BuildRequest(program, samples, settings.device, settings.precision, tolerance, shorter)
+    return task, encode(tokenizer, sample_texts(task, SAMPLE_ROWS), settings.seq_len), pad_id(tokenizer)
 
 
 def score_compiled(folder: Path, settings: Settings, should_stop: ShouldStop = never, device: str = HOST) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from torch.export import _trace
 from compiler.peers import PEERS, Exported
 from data.errors import ModelError
 from engine.architecture import Architecture, architecture_of
-from engine.encoder import Encoder
+from engine.encoder import Encoder, Pooling
 from engine.family import RelativeEncoder, load_relative, relative_encoder
 from engine.onnx_model import OnnxModel, is_onnx, onnx_answers, onnx_tokenizer
 from engine.relatives import is_relative
+from engine.search import architecture_of_fields
 from engine.teacher import load_teacher, model_folder, read_tokenizer
 from engine.tokens import Batch, Row, collate, encode, pad_id
 
@@ -65,14 +66,40 @@ def export_encoder(
         raise ModelError(f"sequence length {seq_len} is beyond the model's {encoder.architecture.max_positions} positions")
     out.mkdir(parents=True, exist_ok=True)
     program, samples = out / "program.pt2", out / "samples.npz"
+    exported, arrays = _program(encoder, _samples(rows, seq_len, shorter), pad, seq_len)
+    torch.export.save(exported, program)
+    np.savez(samples, **arrays)
+    return program, samples
+
+
+def untrained_program(
+    architecture: Mapping[str, Any],
+    outputs: int,
+    pooling: Pooling,
+    seed: int,
+    rows: Sequence[Sequence[list[int]]],
+    pad: int,
+    seq_len: int,
+) -> tuple[torch.export.ExportedProgram, dict[str, Any]]:
+    """A candidate of a search with random weights, and samples as `export_encoder` has them: for a `compiler.build.ProgramMaker`.
+
+    Args:
+        architecture: its fields (`engine.search.fields_of_architecture`).
+        rows: the fields of `Row` of each sentence.
+    """
+    encoder = Encoder(architecture_of_fields(architecture), outputs, pooling, seed)
+    return _program(encoder, _samples([Row(*row) for row in rows], seq_len, ()), pad, seq_len)
+
+
+def _program(
+    encoder: Encoder | RelativeEncoder, rows: Sequence[Row], pad: int, seq_len: int
+) -> tuple[torch.export.ExportedProgram, dict[str, Any]]:
     encoder.eval().requires_grad_(False)
-    batch = collate(_samples(rows, seq_len, shorter), pad, seq_len)
+    batch = collate(rows, pad, seq_len)
     with torch.no_grad():
         expected = encoder(*batch)
         exported = _traced(encoder, tuple(tensor[:1] for tensor in batch))
-    torch.export.save(exported, program)
-    np.savez(samples, **{name: tensor.numpy() for name, tensor in batch._asdict().items()}, expected=expected.numpy())
-    return program, samples
+    return exported, {**{name: tensor.numpy() for name, tensor in batch._asdict().items()}, "expected": expected.numpy()}
 
 
 def _traced(model: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:

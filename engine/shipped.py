@@ -72,15 +72,14 @@ def write_litert(architecture: Architecture, settings: Settings, weights: Path, 
         ModelError: the converter is not installed.
     """
     from compiler.peers.lite_rt import convert
-    from engine.candidates import export_candidate
+    from engine.candidates import export_trained
 
     try:
         import litert_torch  # noqa: F401
     except ImportError as error:
         raise ModelError("LiteRT's converter is not installed; `make peers` installs it") from error
     with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as scratch:
-        request = export_candidate(architecture, settings, weights, Path(scratch))
-        convert(request.program, request.samples, out)
+        convert(*export_trained(architecture, settings, weights, Path(scratch)), out)
 
 
 def write_host_bundle(

@@ -274,17 +274,21 @@ def _build(job: Job, weights: Path | None, folder: Path, device: str | None = No
     where that has not the precision."""
     from compiler.build import build
     from compiler.workers import warm_up
-    from engine.candidates import export_candidate
+    from engine.candidates import UNTRAINED, export_candidate, untrained_candidate
 
-    warm_up()
-    job.progress(f"{job.title}: exporting {job.architecture} from torch")
-    request = export_candidate(job.architecture, job.settings, weights, folder.with_name(f"{folder.name}-export"))
+    warm_up(UNTRAINED.partition(":")[0])
+    exported = folder.with_name(f"{folder.name}-export")
+    if weights is None:
+        request = untrained_candidate(job.architecture, job.settings)
+    else:
+        job.progress(f"{job.title}: exporting {job.architecture} from torch")
+        request = export_candidate(job.architecture, job.settings, weights, exported)
     shutil.rmtree(folder, ignore_errors=True)
     place = device or request.device
     request = replace(request, device=place, precision=_precision_on(place, request.precision), background=weights is None)
-    job.progress(f"{job.title}: compiling for {request.device}")
+    job.progress(f"{job.title}: compiling {job.architecture} for {request.device}")
     built = build(request, folder, should_stop=job.should_stop)
-    shutil.rmtree(request.program.parent)
+    shutil.rmtree(exported, ignore_errors=True)
     return built
 
 

@@ -163,12 +163,9 @@ def add_latencies(table: Table, path: Path, log: Log) -> None:
 
 def build_untrained(architecture: Architecture, settings: Settings, folder: Path) -> None:
     from compiler.build import build
-    from compiler.workers import warm_up
-    from engine.candidates import export_candidate
+    from engine.candidates import untrained_candidate
 
-    warm_up()
-    with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as exported:
-        build(export_candidate(architecture, settings, None, Path(exported)), folder)
+    build(untrained_candidate(architecture, settings), folder)
 
 
 def measure_built(folder: Path, settings: Settings) -> "Latency":

@@ -160,16 +160,17 @@ def test_a_candidate_is_compiled_in_the_background(job, built: Path, tmp_path: P
         return Built(folder=built, **facts, blocks=[])
 
     def export(architecture, settings, weights, out: Path) -> BuildRequest:
+        out.mkdir()
         return BuildRequest(out / "program.pt2", out / "samples.npz")
 
     monkeypatch.setattr("compiler.build.build", build)
     monkeypatch.setattr("engine.candidates.export_candidate", export)
-    exported = job("compile").folder / "built-export"
-    exported.mkdir(parents=True)
     assert compile_candidate(job("compile"))["kernels"] == 12
-    exported.mkdir()
-    work._build(job("bundle"), tmp_path / "weights.safetensors", job("bundle").folder / "built")
+    folder = job("bundle").folder
+    folder.mkdir(parents=True, exist_ok=True)
+    work._build(job("bundle"), tmp_path / "weights.safetensors", folder / "built")
     assert [request.background for request in asked] == [True, False]
+    assert not list(folder.iterdir())
 
 
 @pytest.fixture
