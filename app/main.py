@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from app import live
 from app.guard import shown_plainly
 from app.memory import leave_modules_alone
 from app.navigation import PAGES, entries
@@ -22,6 +23,6 @@ page = st.navigation(
     },
     position="top",
 )
-with shown_plainly():
+with live.pages(), shown_plainly():
     page.run()
 leave_modules_alone()

@@ -1,8 +1,8 @@
 """How soon the web page is there: `python -m benchmarks.pages`. Chromium and Playwright are needed (`requirements-dev.txt`).
 
 A store with searches of synthetic trials is served, and the page beside it, as `pocketformer serve` does. Each page of the navigation is
-opened in a fresh browser context, and the time to its heading taken. Then 20 tabs watch one run while trials are added to it: the time
-from a trial's commit until each tab shows it. A page written plainly in Streamlit (`benchmarks.plain_page`) is opened and watched in the same
+opened in a fresh browser context, and the time to its heading taken. Then 20 tabs watch one run while lines are added to its log, as often
+as training and compiling beside each other do, and trials: the time from a trial's commit until each tab shows it. A page written plainly in Streamlit (`benchmarks.plain_page`) is opened and watched in the same
 run: what of these times is the framework's and this machine's, with the browsers on the same cores as the server.
 """
 
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from benchmarks.machine import facts, keep
 from benchmarks.many_trials import fill
 from compiler.process import module_command
 from data.store import Store, open_store
+from jobs.pulse import PROGRESS_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -37,6 +39,7 @@ START_S, ANSWER_S = 120.0, 60.0
 RUNS, TRIALS = 2, 600
 PLAIN, PLAIN_PAGE = "plain", ROOT / "benchmarks" / "plain_page.py"
 HOME_S, PAGE_S, UPDATE_S, MEMORY_GB = 1.5, 2.5, 2.0, 1.0  # what is asked
+LANES = 2  # training and compiling
 WATCH = """(text) => {
     // Not innerText of the whole page: that lays it out anew at every change, which would take longer than drawing it.
     const seen = () => [...document.querySelectorAll('[data-testid=stMetricValue]')].some(each => each.textContent.includes(text));
@@ -84,7 +87,8 @@ def measure(rounds: int, tabs: int, updates: int) -> dict[str, Any]:
                         pages[name].append(opened(browser, address))
                 for name, times in pages.items():
                     print(f"{name}: {', '.join(f'{each:.2f}' for each in times)} s", file=sys.stderr, flush=True)
-                watched = watch(browser, f"{url}/run?run={run_id}", tabs, trials_added(store, run_id, updates))
+                with lines_logged(store, run_id):
+                    watched = watch(browser, f"{url}/run?run={run_id}", tabs, trials_added(store, run_id, updates))
                 memory_gb = resident_gb(process.pid)
                 plainly = watch(browser, plain_url, tabs, numbers_written(number, updates))
     return {
@@ -133,6 +137,23 @@ def opened(browser: "Browser", address: str) -> float:
     seconds = time.monotonic() - began
     context.close()
     return seconds
+
+
+@contextmanager
+def lines_logged(store: Store, run_id: str) -> Iterator[None]:
+    over = threading.Event()
+
+    def log() -> None:
+        while not over.wait(PROGRESS_S / LANES):
+            store.log(run_id, f"a line of progress, at {time.monotonic():.0f} s")
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def trials_added(store: Store, run_id: str, updates: int) -> Iterator[tuple[str, Callable[[], object]]]:

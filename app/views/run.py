@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import controls, health, panels, recent, source, summary, wording
+from app import controls, health, live, panels, recent, source, summary, wording
 from app.guard import shown_plainly
 from app.source import Snapshot
 from compiler.quiet import busy
@@ -17,7 +17,6 @@ from data.records import ArtifactRef
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-REFRESH_S = 2.0
 STYLE = Path(__file__).with_name("run.css")
 
 
@@ -45,7 +44,7 @@ def page() -> None:
         st.fragment(part(candidates))(run_id)
     log.subheader("Log", help="The newest line is at the top.")
     with status:
-        st.fragment(part(partial(now, log)), run_every=None if view.run.over else REFRESH_S)(run_id)
+        st.fragment(part(partial(now, log)), run_every=live.poll_s(view))(run_id)
     st.fragment(panels.settings)(view.run)
 
 
@@ -113,15 +112,16 @@ def now(log: "DeltaGenerator", view: Snapshot) -> None:
     with log:
         panels.log(view.events)
     drawn = f"drawn {view.run.run_id}"
-    if st.session_state.get(drawn) not in (None, step_of(view)):
-        st.session_state[drawn] = step_of(view)
+    if st.session_state.get(drawn) not in (None, live.step_of(view)):
+        st.session_state[drawn] = live.step_of(view)
         st.rerun()  # all: a changed status changes the heading too, and an ended run polls no more
+    live.drawn(view)
 
 
 def candidates(view: Snapshot) -> None:
-    """Charts and tables of the trials. Drawn when the search has taken a step, not every other second: twenty browsers on one run must not
-    keep the server busy with drawing the same again."""
-    st.session_state[f"drawn {view.run.run_id}"] = step_of(view)
+    """Charts and tables of the trials. Drawn when the search has taken a step, not with every line of the log: twenty browsers on one run must
+    not keep the server busy with drawing the same again."""
+    st.session_state[f"drawn {view.run.run_id}"] = live.step_of(view)
     selected = selected_trial(view)
     best = view.best
     shown = next((trial for trial in view.trials if trial.trial == selected), best) or summary.notable_trial(view.trials)
@@ -139,17 +139,6 @@ def candidates(view: Snapshot) -> None:
     st.subheader("Trials")
     panels.table(view.trials, selected)
     panels.course(view)
-
-
-def step_of(view: Snapshot) -> tuple[object, ...]:
-    """Differs where anything but the log, the time and the progress of what is under way does."""
-    return (
-        view.run.state_version,
-        view.run.status,
-        view.run.error,
-        len(view.artifacts),
-        tuple(each.command_id for each in view.working),
-    )
 
 
 def ask_device(devices: list[str]) -> None:
